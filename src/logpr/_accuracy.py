@@ -51,7 +51,8 @@ class AccuracyTally:
                 f"(0 to {len(ranking.candidates) - 1})"
             )
             raise QueryError(msg)
-        rules = [rule.name for rule in STANDING]
+        # With `top` the numbers of dropped candidates are known under no other rule.
+        rules = [rule.name for rule in STANDING] if ranking.top is None else []
         if ranking.rule not in rules:
             rules.append(ranking.rule)
         for rule in rules:

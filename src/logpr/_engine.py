@@ -22,7 +22,9 @@ class Job:
     """One continuation after one context, in token ids.
 
     With `end_ids`, the last question asked is END, the one outcome made of them. `among` asks for
-    those tokens too at every step. `name` says whose job it is, for messages.
+    those tokens too at every step. `name` says whose job it is, for messages, and `first` which
+    token of it the continuation begins with. `source_ids` is x where an encoder reads it; the
+    context is then what the decoder is fed before y.
     """
 
     context_ids: tuple[int, ...]
@@ -30,15 +32,21 @@ class Job:
     end_ids: tuple[int, ...] = ()
     among: tuple[int, ...] = ()
     name: str = ""
+    source_ids: tuple[int, ...] = ()
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JobScores:
-    """Where a job's numbers lie: `edges[i]` is its i-th question in `scores`."""
+    """Where a job's numbers lie: `edges[i]` is its i-th question in `scores`.
+
+    Not `whole`: the questions after those were not asked, for it could not be among the best.
+    """
 
     scores: EdgeScores
     edges: tuple[int, ...]
     among_edges: tuple[tuple[int, ...], ...] = ()
+    whole: bool = True
 
     @property
     def logprobs(self) -> tuple[float, ...]:
@@ -75,9 +83,18 @@ def _run_pack(
     asked: list[tuple[int, ...]] = []
     asked_among: list[tuple[tuple[int, ...], ...]] = []
     for job in jobs:
-        asked.append(trie.ask(job.context_ids, job.token_ids, with_end=bool(job.end_ids)))
+        asked.append(
+            trie.ask(
+                job.context_ids,
+                job.token_ids,
+                with_end=bool(job.end_ids),
+                source=job.source_ids,
+            )
+        )
         asked_among.append(
-            trie.ask_among(job.context_ids, job.token_ids, job.among) if job.among else ()
+            trie.ask_among(job.context_ids, job.token_ids, job.among, source=job.source_ids)
+            if job.among
+            else ()
         )
     pack, place = trie.pack(end_ids=end_ids)
     if len(pack.edge_nodes) == 0:
@@ -123,7 +140,7 @@ def _located(
     number = place.index(edge)
     for job, edges in zip(jobs, asked, strict=True):
         if number in edges:
-            where = f"{job.name}, position {edges.index(number)}"
+            where = f"{job.name}, position {job.first + edges.index(number)}"
             break
     else:
         where = "a token asked about beside the candidates"

@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from logpr._types import Bos, End, FloatPrefixesVocab, FloatVocab, Special
-from logpr.errors import ContextLengthError, EmptyContextError, QueryError
+from logpr.errors import ContextLengthError, EmptyContextError, QueryError, TokenizationError
 from logpr.models.base import Predictive, Unconditional
 from logpr.numerics import logsumexp
 from logpr.tokens._notes import start_token_added
+from logpr.tokens._text import shorten
 from logpr.tokens.base import Tokenizer
 from logpr.tokens.boundary import encode
 
@@ -90,22 +91,74 @@ def marginal(
         ContextLengthError: x and y are longer than the model's context.
         TokenizationError: lone surrogates, or a text that the tokenizer does not carry.
     """
-    tokenizer = model.tokenizer
-    if tokenizer is None:
+    tokenizer = _tokenizer(model)
+    task = _task(model, tokenizer, prompt, continuation, bos=bos, special=special)
+    return _searched(model, task, tokenizer, end_ids if end == "stop" else None, budget)
+
+
+def marginal_after(
+    model: Predictive,
+    start_ids: Tokens,
+    continuation: str,
+    *,
+    end: End = "open",
+    end_ids: tuple[int, ...] = (),
+    budget: int = 256,
+) -> Marginal:
+    """Return log Pr of the string y after tokens that stand for no text, x being in an encoder.
+
+    log Pr = log Σ_{t ∈ C(y)} Pr(t | start): nothing of x is spelled anew. y is what its tokens
+    spell: with the space that some tokenizers put before every text. The rest is as in `marginal`.
+
+    Args:
+        model: shows whole next-token distributions given x, and has a tokenizer.
+        start_ids: what the decoder is fed before y.
+        continuation: y; special-token strings in it are ordinary text.
+        end: what is asked of the output: that it begins with y, or that it is y.
+        end_ids: the tokens that are END, under `stop`.
+        budget: how many prefixes may be expanded, at least 1.
+
+    Raises:
+        QueryError: the model has no tokenizer, or the budget is not positive.
+        ContextLengthError: y is longer than the decoder holds.
+        TokenizationError: lone surrogates, or a text that the tokenizer has no tokens for.
+    """
+    tokenizer = _tokenizer(model)
+    own = tokenizer.encode(continuation, parse_special=False)
+    if tokenizer.unk_id in own:
+        msg = (
+            f"boundary='marginal' sums over the spellings of a text, and a part of "
+            f"{shorten(continuation)} has none in this vocabulary; use boundary='separate'"
+        )
+        raise TokenizationError(msg)
+    if len(start_ids) + len(own) > model.context_length:
+        msg = (
+            f"the continuation is {len(own)} tokens, and the decoder holds {model.context_length} "
+            f"with the {len(start_ids)} that it starts from; shorten the continuation"
+        )
+        raise ContextLengthError(msg)
+    task = _Task(start_ids, b"".join(map(tokenizer.token_bytes, own)), 0, own, ())
+    return _searched(model, task, tokenizer, end_ids if end == "stop" else None, budget)
+
+
+def _tokenizer(model: Predictive) -> Tokenizer:
+    if model.tokenizer is None:
         msg = (
             "boundary='marginal' sums over the spellings of a text, and this model has no "
             "tokenizer; use boundary='separate' with prompt_ids and candidate_ids"
         )
         raise QueryError(msg)
+    return model.tokenizer
+
+
+def _searched(
+    model: Predictive, task: _Task, tokenizer: Tokenizer, end_ids: Tokens | None, budget: int
+) -> Marginal:
     if budget < 1:
         msg = f"marginal_budget is how many prefixes may be expanded, at least 1; found {budget}"
         raise QueryError(msg)
-    task = _task(model, tokenizer, prompt, continuation, bos=bos, special=special)
-    search = _Search(
-        model, task, spellings(tokenizer, model.vocab_size), end_ids if end == "stop" else None
-    )
-    prefixes = search.run(budget)
-    return search.result(prefixes)
+    search = _Search(model, task, spellings(tokenizer, model.vocab_size), end_ids)
+    return search.result(search.run(budget))
 
 
 @dataclass(frozen=True, slots=True)

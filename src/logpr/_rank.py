@@ -7,12 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from logpr._rules import CHOICE_PROB, STANDING, Rule, rule_named
+from logpr._refine import refined_rows
+from logpr._rules import CHOICE_PROB, LOGPROB, STANDING, Rule, Totals, rule_named
 from logpr._score import WINDOW as _WINDOW
-from logpr._score import Scored, Settings, as_model, score_window, windows
+from logpr._score import (
+    Scored,
+    Settings,
+    TopRow,
+    as_model,
+    score_top,
+    score_window,
+    windowed,
+    windows,
+)
 from logpr._score._settings import DEFAULT_ALTERNATIVES, DEFAULT_MARGINAL_BUDGET
 from logpr._types import Bos, Boundary, End, Special, Truncate
-from logpr._values import Candidate, Fork, Message, Query, Ranking, Score
+from logpr._values import Candidate, Fork, Message, Provenance, Query, Ranking, Score
+from logpr.errors import QueryError, WrongTypeError
 from logpr.models.base import Model
 
 __all__ = ["rank", "rank_many", "rank_window"]
@@ -29,6 +40,7 @@ def rank(
     rule: str | Rule = "logprob",
     neutral: str = "",
     among: Sequence[str | int] | None = None,
+    top: int | None = None,
     end: End | None = None,
     boundary: Boundary = "separate",
     bos: Bos = "auto",
@@ -51,6 +63,9 @@ def rank(
             `among`), or a `logpr.Rule`.
         neutral: the prompt that `pmi` compares with.
         among: the tokens that `vocab_subset` normalises over.
+        top: only the k best are wanted, under the rule "logprob": `order` holds the k that a full
+            ranking begins with. A candidate is dropped once its first tokens alone prove that it
+            is none of them; it is then `pruned`, with `upper` in place of its `logprob`.
         end, boundary, bos, evidence, alternatives, truncate, special, end_ids, marginal_budget: as
             in `logpr.score`.
 
@@ -77,7 +92,10 @@ def rank(
         marginal_budget=marginal_budget,
     )
     chosen = rule_named(rule, neutral=neutral, among=among)
-    (ranking,) = rank_window([query], model=as_model(model), rule=chosen, settings=settings)
+    check_top(top, chosen)
+    (ranking,) = rank_window(
+        [query], model=as_model(model), rule=chosen, settings=settings, top=top
+    )
     return ranking
 
 
@@ -88,6 +106,7 @@ def rank_many(
     rule: str | Rule = "logprob",
     neutral: str = "",
     among: Sequence[str | int] | None = None,
+    top: int | None = None,
     settings: Settings | None = None,
     window: int = _WINDOW,
 ) -> Iterator[Ranking]:
@@ -96,44 +115,117 @@ def rank_many(
     Queries of one window share their prefixes: each unique (prefix, token) is computed once.
     """
     chosen = rule_named(rule, neutral=neutral, among=among)
+    check_top(top, chosen)
     lm = as_model(model)
     for chunk in windows(queries, window):
-        yield from rank_window(chunk, model=lm, rule=chosen, settings=settings or Settings())
+        with windowed(lm):
+            rankings = rank_window(
+                chunk, model=lm, rule=chosen, settings=settings or Settings(), top=top
+            )
+        yield from rankings
+
+
+def check_top(top: int | None, rule: Rule) -> None:
+    """Refuse a `top` that is no count, or that goes with a rule under which nothing is proven.
+
+    Raises:
+        QueryError: says why, and what to leave out.
+        WrongTypeError: it is no whole number.
+    """
+    if top is None:
+        return
+    if not isinstance(top, int) or isinstance(top, bool):
+        msg = f"top is how many of the best candidates are wanted, found {top!r}; e.g. top=1"
+        raise WrongTypeError(msg)
+    if top < 1:
+        msg = f"top is how many of the best candidates are wanted, at least 1; found {top}"
+        raise QueryError(msg)
+    if rule != LOGPROB:
+        msg = (
+            f"top goes with the rule logprob alone: log Pr(y | x) never rises as y grows, so the "
+            f"first tokens of a candidate can prove that others are better, and under the rule "
+            f"{rule.name} they cannot; leave out top (--top), or take rule='logprob'"
+        )
+        raise QueryError(msg)
 
 
 def rank_window(
-    queries: Sequence[Query], *, model: Model | None, rule: Rule, settings: Settings
+    queries: Sequence[Query],
+    *,
+    model: Model | None,
+    rule: Rule,
+    settings: Settings,
+    top: int | None = None,
 ) -> list[Ranking]:
     """Return the rankings of queries that share one trie."""
+    if top is not None:
+        found = score_top(queries, model=model, settings=settings, top=top)
+        fast = [row.scored for row in found]
+        rows = refined_rows(queries, fast, model=model, rule=rule, settings=settings, top=top)
+        return [
+            _topped(_ranked(query, row, rule, told=_told(first.scored)), first, top)
+            for query, row, first in zip(queries, rows, found, strict=True)
+        ]
     wanted = replace(
         settings,
         neutral=rule.neutral if rule.neutral is not None else settings.neutral,
         among=rule.among if rule.among is not None else settings.among,
     )
-    rows = score_window(queries, model=model, settings=wanted)
-    return [_ranked(query, row, rule) for query, row in zip(queries, rows, strict=True)]
+    fast = score_window(queries, model=model, settings=wanted)
+    rows = refined_rows(queries, fast, model=model, rule=rule, settings=wanted)
+    return [
+        _ranked(query, row, rule, told=_told(first))
+        for query, row, first in zip(queries, rows, fast, strict=True)
+    ]
 
 
-def _ranked(query: Query, row: tuple[Scored, ...], rule: Rule) -> Ranking:
-    rivals = tuple(item.score.logprob for item in row)
-    totals = [item.totals(rivals) for item in row]
-    values = [rule.value(item) for item in totals]
+def _told(row: tuple[Scored, ...]) -> Provenance | None:
+    """Return what a ranking rests on: the model that was asked, not the twin that it asks."""
+    return row[0].score.provenance
+
+
+def _topped(ranking: Ranking, row: TopRow, top: int) -> Ranking:
+    """Return a ranking of whole and dropped candidates with the `top` best alone in its order."""
+    order = ranking.order
+    # A bound is as far off as its noise says, even where a twin told the others more exactly.
+    pruned = [s.upper + s.noise for s in ranking.candidates if s.pruned and s.upper is not None]
+    second = ranking.candidates[order[1]].logprob if len(order) > 1 else None
+    # A dropped one may be the runner-up; never a tied one, and never with k > 1.
+    unknown = bool(pruned) and not ranking.tie and (second is None or max(pruned) > second)
+    return replace(
+        ranking,
+        order=order[:top],
+        margin=None if unknown else ranking.margin,
+        noise=None if unknown else ranking.noise,
+        fork=None if unknown else ranking.fork,
+        top=top,
+        tokens_fed=row.fed,
+        tokens_full=row.full,
+    )
+
+
+def _ranked(
+    query: Query, row: tuple[Scored, ...], rule: Rule, *, told: Provenance | None
+) -> Ranking:
+    pruned = any(item.score.pruned for item in row)
+    # What is a share of all needs all.
+    rivals = () if pruned else tuple(_known(item.score) for item in row)
+    totals = [None if item.score.pruned else item.totals(rivals) for item in row]
+    values = _values(rule, totals)
     standing = rule.name in {known.name for known in STANDING}
     scores = tuple(
         replace(
             item.score,
-            choice_prob=CHOICE_PROB.value(facts),
+            choice_prob=share,
             rule_values=item.score.rule_values if standing else ((rule.name, value),),
         )
-        for item, facts, value in zip(row, totals, values, strict=True)
+        for item, share, value in zip(row, _values(CHOICE_PROB, totals), values, strict=True)
     )
-    noises = [rule.noise(facts, score.noise) for facts, score in zip(totals, scores, strict=True)]
-    order, margin, noise, tie = _ordered(rule, values, noises)
+    order, margin, noise, tie = _ordered(rule, values, _noises(rule, totals, scores))
     winners: list[tuple[str, int | None]] = []
-    for known in STANDING:
-        under = [known.value(item) for item in totals]
-        spread = [known.noise(f, s.noise) for f, s in zip(totals, scores, strict=True)]
-        first = _ordered(known, under, spread)[0][0]
+    for known in (rule,) if pruned else STANDING:
+        under = _values(known, totals)
+        first = _ordered(known, under, _noises(known, totals, scores))[0][0]
         winners.append((known.name, None if under[first] is None else first))
     if not standing:
         winners.append((rule.name, None if values[order[0]] is None else order[0]))
@@ -153,8 +245,24 @@ def _ranked(query: Query, row: tuple[Scored, ...], rule: Rule) -> Ranking:
         prompt=query.prompt if query.messages is None else query.messages[-1].content,
         candidates=scores,
         higher_wins=rule.higher_wins,
-        provenance=scores[0].provenance,
+        provenance=told,
     )
+
+
+def _known(score: Score) -> float:
+    assert score.logprob is not None, "only dropped candidates have none"
+    return score.logprob
+
+
+def _values(rule: Rule, totals: Sequence[Totals | None]) -> list[float | None]:
+    return [None if facts is None else rule.value(facts) for facts in totals]
+
+
+def _noises(rule: Rule, totals: Sequence[Totals | None], scores: Sequence[Score]) -> list[float]:
+    return [
+        0.0 if facts is None else rule.noise(facts, score.noise)
+        for facts, score in zip(totals, scores, strict=True)
+    ]
 
 
 def _ordered(

@@ -40,6 +40,17 @@ _GPT: dict[str, Any] = {
 }
 _SIMPLE = {key: value for key, value in _COMMON.items() if key != "num_key_value_heads"}
 _BLOOM = {"vocab_size": VOCAB, "hidden_size": 32, "n_layer": 2, "n_head": 4}
+_FALCON = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 96,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+_RECURRENT = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", _COMMON),
@@ -59,6 +70,76 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "cohere": ("CohereConfig", _COMMON),
     "granite": ("GraniteConfig", _COMMON | {"logits_scaling": 3.0}),
+    "qwen2": ("Qwen2Config", _COMMON),
+    "qwen3_moe": ("Qwen3MoeConfig", _COMMON | _EXPERTS | {"head_dim": 8}),
+    "gemma3": ("Gemma3TextConfig", _COMMON | {"head_dim": 8, "sliding_window": 8}),
+    "phi": ("PhiConfig", _COMMON),
+    "phi3": ("Phi3Config", _COMMON),
+    "olmo2": ("Olmo2Config", _COMMON),
+    "smollm3": ("SmolLM3Config", _COMMON),
+    "stablelm": ("StableLmConfig", _COMMON),
+    "deepseek_v3": (
+        "DeepseekV3Config",
+        _COMMON
+        | {"num_key_value_heads": 4, "kv_lora_rank": 8, "q_lora_rank": 16, "v_head_dim": 8}
+        | {"qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "first_k_dense_replace": 1}
+        | {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+        | {"n_shared_experts": 1, "n_group": 2, "topk_group": 1},
+    ),
+    "falcon_rotary": ("FalconConfig", _FALCON | {"alibi": False, "multi_query": True}),
+    "falcon_alibi": ("FalconConfig", _FALCON | {"alibi": True, "multi_query": False}),
+    "falcon_new": (
+        "FalconConfig",
+        _FALCON | {"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
+    ),
+    "codegen": ("CodeGenConfig", _GPT | {"rotary_dim": 4}),
+    "xglm": (
+        "XGLMConfig",
+        {"vocab_size": VOCAB, "d_model": 32, "ffn_dim": 64, "num_layers": 2, "attention_heads": 4}
+        | {"max_position_embeddings": 96},
+    ),
+    "gpt_neo": (
+        "GPTNeoConfig",
+        {"vocab_size": VOCAB, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 8}
+        | {"attention_types": [[["global", "local"], 1]], "max_position_embeddings": 96}
+        | {"bos_token_id": 0, "eos_token_id": 0},
+    ),
+    "mpt": (
+        "MptConfig",
+        {"vocab_size": VOCAB, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 96},
+    ),
+    "qwen3_next": (
+        "Qwen3NextConfig",
+        _COMMON
+        | _EXPERTS
+        | {"layer_types": ["linear_attention", "full_attention"], "head_dim": 8}
+        | {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8}
+        | {"linear_value_head_dim": 8, "shared_expert_intermediate_size": 16},
+    ),
+    "jamba": (
+        "JambaConfig",
+        _COMMON
+        | {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8}
+        | {"expert_layer_period": 2, "expert_layer_offset": 1}
+        | {"num_experts": 4, "num_experts_per_tok": 2},
+    ),
+    "falcon_h1": (
+        "FalconH1Config",
+        _COMMON
+        | {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8}
+        | {"mamba_n_groups": 1, "mamba_chunk_size": 16},
+    ),
+    "lfm2": ("Lfm2Config", _COMMON | {"layer_types": ["conv", "full_attention"]}),
+    "mamba": ("MambaConfig", _RECURRENT),
+    "mamba2": (
+        "Mamba2Config",
+        _RECURRENT | {"num_heads": 8, "head_dim": 8, "n_groups": 2, "chunk_size": 16},
+    ),
+    "rwkv": (
+        "RwkvConfig",
+        {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 96},
+    ),
+    "openai_gpt": ("OpenAIGPTConfig", _GPT),
 }
 
 

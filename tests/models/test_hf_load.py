@@ -149,18 +149,16 @@ def test_damaged_folders_are_refused(folder: Path) -> None:
     [
         ("bert", "BertForMaskedLM", "not a causal language model"),
         ("llama", "LlamaForSequenceClassification", "not a causal language model"),
-        (
-            "t5",
-            "T5ForConditionalGeneration",
-            "an encoder-decoder model, which logpr does not run yet",
-        ),
+        ("t5", "T5EncoderModel", "not a causal language model"),
+        ("bart", "BartForSequenceClassification", "not a causal language model"),
+        ("whisper", "WhisperForConditionalGeneration", "reads something else than text"),
         ("woods", "WoodsForCausalLM", "does not recognize this architecture"),
     ],
 )
 def test_other_kinds_of_model_are_refused(
     folder: Path, model_type: str, architecture: str, words: str
 ) -> None:
-    """Masked models, classifiers, encoder-decoders and unknown architectures say what they are."""
+    """Masked models, classifiers, encoders, models of speech and unknown ones say what they are."""
     edit(folder, model_type=model_type, architectures=[architecture])
     with pytest.raises(ModelLoadError, match=words):
         load(folder)

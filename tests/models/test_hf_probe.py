@@ -13,7 +13,9 @@ from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausa
 from logpr.errors import ModelLoadError, ModelOutputError, UnknownNameError
 from logpr.models.hf import attention, forest, mask, packed
 from logpr.models.hf.model import HFModel
+from logpr.models.hf.plan import Plan
 from logpr.models.hf.shrunk import Threshold, thresholds
+from logpr.tokens.pack import Pack
 from logpr.tokens.trie import pack_of_sequences
 from tests.models.hf_models import VOCAB, own_logprobs, random_model
 
@@ -26,8 +28,8 @@ def verdicts(model: HFModel) -> dict[str, bool]:
 def test_the_report_names_every_executor() -> None:
     """Each executor has a line with a verdict and a reason, the taken ones a speed and an error."""
     report = HFModel.from_modules(random_model("gptj")).probe_report
-    assert [one.executor for one in report] == ["forest", "mask", "plain"]
-    assert [one.accepted for one in report] == [False, True, True]
+    assert [one.executor for one in report] == ["forest", "mask", "cache", "plain"]
+    assert [one.accepted for one in report] == [False, True, False, True]
     assert "AttentionInterface" in report[0].reason
     assert report[1].tokens_per_second is not None
     assert report[1].largest_difference is not None
@@ -37,24 +39,32 @@ def test_the_report_names_every_executor() -> None:
 def test_attention_that_forgets_its_ancestors_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forest of runs that see only themselves is not taken; the mask is."""
     right = forest.plan_of
-    monkeypatch.setattr(
-        forest, "plan_of", lambda pack, device: replace(right(pack, device), above=())
-    )
+
+    def alone(pack: Pack, device: torch.device, **options: object) -> Plan:
+        whole = right(pack, device, **options)
+        parts = whole.parts()
+        bushes = tuple(
+            replace(one, seen=torch.eye(one.seen.shape[1], dtype=torch.bool).expand_as(one.seen))
+            for one in parts.bushes
+        )
+        return replace(whole, parts=lambda: replace(parts, above=(), bushes=bushes))
+
+    monkeypatch.setattr(forest, "plan_of", alone)
     model = HFModel.from_modules(random_model("llama"))
     assert model.provenance.executor == "mask"
     assert "from the plain path" in model.probe_report[0].reason
 
 
 def test_a_mask_that_lets_siblings_through_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A merely causal mask over the packed row is not taken: the model runs plain."""
+    """A merely causal mask over the packed row is not taken: the model goes on from caches."""
 
     def causal(pack: packed.Pack) -> np.ndarray:
         return np.tril(np.ones((len(pack), len(pack)), dtype=np.bool_))
 
     monkeypatch.setattr(mask, "seen", causal)
     model = HFModel.from_modules(random_model("gptj"))
-    assert model.provenance.executor == "plain"
-    assert verdicts(model) == {"forest": False, "mask": False, "plain": True}
+    assert model.provenance.executor == "cache"
+    assert verdicts(model) == {"forest": False, "mask": False, "cache": True, "plain": True}
 
 
 def test_attention_that_is_never_called_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +136,7 @@ def test_a_forced_executor_that_is_wrong_is_an_error() -> None:
         ModelLoadError, match=r"executor='forest' is not right for Bloom.*position ids"
     ):
         HFModel.from_modules(random_model("bloom"), executor="forest")
-    with pytest.raises(UnknownNameError, match=r"there are forest, mask, plain"):
+    with pytest.raises(UnknownNameError, match=r"there are forest, mask, cache, plain"):
         HFModel.from_modules(random_model("bloom"), executor="woods")
     plain = HFModel.from_modules(random_model("llama"), executor="plain")
     assert plain.provenance.executor == "plain"
@@ -193,3 +203,11 @@ def test_a_keyword_that_is_not_implemented_is_refused() -> None:
             attention.forest_attention(module, rows[:, :, :1], rows, rows, None)
         attention.forest_attention(module, rows, rows, rows, None, position_bias=None)
         assert meter.calls == 1
+
+
+def test_a_model_that_rolls_dice_is_refused() -> None:
+    """No executor can be right for it; the error says by how much two runs differ."""
+    model = random_model("llama")
+    model.model.norm.register_forward_hook(lambda _, __, out: out + 0.01 * torch.randn_like(out))
+    with pytest.raises(ModelLoadError, match=r"other numbers .* each time \(by 0\.0.* of their size"):
+        HFModel.from_modules(model)

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from logpr._types import END
 from logpr.models._head import score_rows
 from logpr.models.base import NO_EVIDENCE
-from logpr.models.hf import attention, head
+from logpr.models.hf import head, kernels
 from logpr.models.hf.attention import forest_attention, planned
-from logpr.models.hf.forest import plan_of
 from logpr.models.hf.head import Finish, Head
+from logpr.models.hf.kernels import Rules, attend
 from logpr.models.hf.mask import seen
 from logpr.models.hf.packed import Packed
 from logpr.models.hf.pieces import States, pieces
+from logpr.models.hf.plan import plan_of
 from logpr.models.hf.precision import widened
 from logpr.models.hf.trunk import Trunk
 from logpr.tokens.pack import Pack
@@ -161,14 +162,25 @@ def test_the_portable_kernel_works_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(2, 4, 9, 8, generator=generator)
     key, value = (torch.randn(2, 2, 9, 8, generator=generator) for _ in range(2))
-    options = {"scale": 0.3, "seen": None, "softcap": None}
+    rules = Rules(scale=0.3)
     for causal in (True, False):
-        own = attention._attend_flash(query, key, value, causal=causal, **options)
+        own = kernels._attend_flash(query, key, value, scale=0.3, causal=causal)
         for room in (1, 200, 10**6):
-            monkeypatch.setattr(attention, "_SCORES", room)
-            ours = attention._attend_portable(query, key, value, causal=causal, **options)
+            monkeypatch.setattr(kernels, "_SCORES", room)
+            ours = kernels._attend_portable(query, key, value, rules, causal=causal, seen=None)
             torch.testing.assert_close(ours[0], own[0], rtol=0, atol=1e-5)
             torch.testing.assert_close(ours[1], own[1], rtol=0, atol=1e-5)
+
+
+def test_a_query_that_sees_nothing_weighs_nothing() -> None:
+    """Its normaliser is −inf and its output 0, whatever the keys are."""
+    draw = torch.randn(3, 1, 1, 4, 8, generator=torch.Generator().manual_seed(0))
+    seen = torch.ones(4, 4, dtype=torch.bool)
+    seen[2] = False
+    out, normaliser = attend(draw[0], draw[1], draw[2], Rules(scale=1.0), seen=seen)
+    assert normaliser[0, 0, 2] == -torch.inf
+    assert torch.isfinite(normaliser[0, 0, [0, 1, 3]]).all()
+    assert (out[0, 0, 2] == 0).all()
 
 
 class TestHead:

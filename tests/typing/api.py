@@ -24,7 +24,7 @@ assert_type(lm.provenance, logpr.ModelProvenance)
 # score
 s = logpr.score("The cat sat on the", " warm mat", model=lm)
 assert_type(s, logpr.Score)
-assert_type(s.logprob, float)
+assert_type(s.logprob, float | None)  # None: dropped by top
 assert_type(s.per_token, float | None)
 assert_type(s.token_logprobs, tuple[float, ...] | None)
 logpr.score(prompt_ids=[1, 5], candidate_ids=[7], model="builtin", end="stop", bos="never")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from logpr._next._step import Step, check, given_step, model_step
-from logpr._score import as_model
+from logpr._score import as_exact_model
 from logpr._types import Bos, FloatVocab, Special
 from logpr._values import Draw, Message, NextToken, Outcome, Query
 from logpr.errors import QueryError
@@ -66,7 +66,7 @@ def next_token(
         step = given_step(logits, names)
     else:
         query = Query.of(prompt, messages=messages, prompt_ids=prompt_ids, bos=bos)
-        step = model_step(query, as_model(model), names=names, special=special)
+        step = model_step(query, as_exact_model(model), names=names, special=special)
     if not step.from_logits and (set or shift != 0.0 or temperature != 1.0):
         msg = (
             "this model holds probabilities and no logits, so there is nothing for set, shift or "

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
 from logpr._score._assemble import Scored
 from logpr._score._settings import DEFAULT_ALTERNATIVES, DEFAULT_MARGINAL_BUDGET, Settings
+from logpr._score._top import TopRow, score_top
 from logpr._score._window import score_window
 from logpr._types import Bos, Boundary, End, Special, Truncate
 from logpr._values import Candidate, Message, Query, Score
 from logpr.errors import QueryError, WrongTypeError
 from logpr.models._load import load
-from logpr.models.base import Model
+from logpr.models.base import Model, Refining, Reusing
 from logpr.tokens.chat import assistant_turns
 
 __all__ = [
     "WINDOW",
     "Scored",
     "Settings",
+    "TopRow",
+    "as_exact_model",
     "as_model",
     "score",
     "score_many",
+    "score_top",
     "score_turns",
     "score_window",
+    "windowed",
     "windows",
 ]
 
@@ -97,7 +103,7 @@ def score(
         joint=joint,
         marginal_budget=marginal_budget,
     )
-    ((scored,),) = score_window([query], model=as_model(model), settings=settings)
+    ((scored,),) = score_window([query], model=as_exact_model(model), settings=settings)
     return scored.score
 
 
@@ -124,7 +130,7 @@ def score_turns(
         )
         for number, (before, content) in enumerate(_turns(messages))
     ]
-    rows = score_window(queries, model=as_model(model), settings=settings or Settings())
+    rows = score_window(queries, model=as_exact_model(model), settings=settings or Settings())
     return tuple(scored.score for (scored,) in rows)
 
 
@@ -139,10 +145,21 @@ def score_many(
 
     Queries of one window share their prefixes: each unique (prefix, token) is computed once.
     """
-    chosen = as_model(model)
+    chosen = as_exact_model(model)
     for chunk in windows(queries, window):
-        for row in score_window(chunk, model=chosen, settings=settings or Settings()):
+        with windowed(chosen):
+            rows = score_window(chunk, model=chosen, settings=settings or Settings())
+        for row in rows:
             yield tuple(scored.score for scored in row)
+
+
+def windowed(model: Model | None) -> AbstractContextManager[bool | None]:
+    """Return a block for one of many windows: it reuses nothing of others, and leaves nothing.
+
+    So a window's numbers do not depend on which windows went before, in a run that was stopped and
+    goes on.
+    """
+    return model.apart(keep=False) if isinstance(model, Reusing) else nullcontext()
 
 
 def windows(queries: Iterable[Query], size: int) -> Iterator[list[Query]]:
@@ -173,6 +190,16 @@ def as_model(model: Model | str | None) -> Model | None:
         return load(model)
     msg = f"model is what logpr.load returns, or a name that it takes; found {model!r}"
     raise WrongTypeError(msg)
+
+
+def as_exact_model(model: Model | str | None) -> Model | None:
+    """Return `as_model`; of a fast model with an exact twin, the twin.
+
+    For numbers that stand alone: nobody compares them with others and asks again where it is close,
+    so their precision is all that the caller gets.
+    """
+    found = as_model(model)
+    return found.refined if isinstance(found, Refining) else found
 
 
 def _turns(

@@ -29,7 +29,8 @@ class Scored:
     among_logprob: float | None = None
 
     def totals(self, rivals: tuple[float, ...] = ()) -> Totals:
-        """Return what a rule may look at."""
+        """Return what a rule may look at; of a whole candidate alone."""
+        assert self.score.logprob is not None, "a dropped candidate has no log-probability"
         return Totals(
             logprob=self.score.logprob,
             tokens=self.score.tokens,
@@ -76,8 +77,7 @@ def score_of(
     parts = list(logprobs) if end_logprob is None else [*logprobs, end_logprob]
     total = exact_sum(parts)
     tokens = len(logprobs)
-    chars = None if facts.text is None else len(facts.text)
-    size = None if facts.text is None else len(facts.text.encode("utf-8", "surrogatepass"))
+    chars, size = _lengths(facts.text)
     totals = Totals(
         logprob=total,
         tokens=tokens,
@@ -123,6 +123,43 @@ def score_of(
         warnings=facts.warnings,
         provenance=facts.provenance,
     )
+
+
+def dropped_score(facts: Facts, upper: float, noise: float) -> Score:
+    """Return the score of a candidate whose first tokens alone sum to `upper`."""
+    chars, size = _lengths(facts.text)
+    return Score(
+        index=facts.index,
+        text=facts.text,
+        logprob=None,
+        per_token=None,
+        per_char=None,
+        per_byte=None,
+        bits_per_byte=None,
+        tokens=None if facts.token_ids is None else len(facts.token_ids),
+        bytes=size,
+        chars=chars,
+        boundary=facts.verdict,
+        boundary_policy=facts.policy,
+        end=facts.end,
+        noise=noise,
+        prompt_ids=facts.prompt_ids,
+        token_ids=facts.token_ids,
+        token_texts=facts.token_texts,
+        token_spans=facts.token_spans,
+        prompt_covered=facts.prompt_covered,
+        upper=upper,
+        pruned=True,
+        warnings=facts.warnings,
+        provenance=facts.provenance,
+    )
+
+
+def _lengths(text: str | None) -> tuple[int | None, int | None]:
+    """Return the characters and bytes of a text."""
+    if text is None:
+        return None, None
+    return len(text), len(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

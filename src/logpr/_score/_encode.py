@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logpr._score._settings import Settings
+from logpr._score._sources import check_sourced, encode_sourced, fitted_sourced
 from logpr._types import End
 from logpr._values import Candidate, Query
 from logpr.errors import ContextLengthError, EmptyContextError, QueryError, TokenizationError
-from logpr.models.base import Model, Unconditional
+from logpr.models.base import EncoderDecoder, Model, Unconditional
 from logpr.tokens.base import Tokenizer
 from logpr.tokens.boundary import Encoded, encode
 from logpr.tokens.chat import encode_chat, turn_end_ids
@@ -86,12 +87,13 @@ def encode_candidate(
         raise QueryError(msg)
     # Before the tokenizer sees them: it looks ids up, and not every number fits its integers.
     where = name_of(query, index)
-    for part, given in (("prompt", query.prompt_ids), ("candidate", candidate.token_ids)):
-        _check_range(given or (), part, model, where)
-    tokenizer = model.tokenizer
+    _check_range(query.prompt_ids or (), "prompt", _prompt_vocab(model), where)
+    _check_range(candidate.token_ids or (), "candidate", model.vocab_size, where)
+    if isinstance(model, EncoderDecoder):
+        check_sourced(query, where)
     if query.messages is not None:
         encoded = encode_chat(
-            needs_text(tokenizer, query, index),
+            needs_text(model.tokenizer, query, index),
             query.messages,
             continuation,
             boundary="joint" if query.boundary == "joint" else "separate",
@@ -100,9 +102,7 @@ def encode_candidate(
         )
     else:
         prompt = query.prompt if query.prompt is not None else query.prompt_ids or ()
-        encoded = encode_pair(
-            prompt, continuation, query, index, tokenizer=tokenizer, settings=settings
-        )
+        encoded = encode_pair(prompt, continuation, query, index, model=model, settings=settings)
     if candidate.token_ids is not None and candidate.text is not None:
         encoded = replace(encoded, text=candidate.text)
     check_ids(encoded, model, where)
@@ -115,10 +115,17 @@ def encode_pair(
     query: Query,
     index: int,
     *,
-    tokenizer: Tokenizer | None,
+    model: Model,
     settings: Settings,
 ) -> Encoded:
     """Return the encoding of a prompt and a continuation under the query's conventions."""
+    tokenizer = model.tokenizer
+    if isinstance(model, EncoderDecoder):
+        if isinstance(prompt, str):
+            needs_text(model.source_tokenizer, query, index)
+        if isinstance(continuation, str):
+            needs_text(tokenizer, query, index)
+        return encode_sourced(prompt, continuation, model=model, settings=settings)
     if tokenizer is None and not isinstance(prompt, str) and not isinstance(continuation, str):
         return Encoded(
             context_ids=prompt,
@@ -153,12 +160,16 @@ def needs_text(tokenizer: Tokenizer | None, query: Query, index: int) -> Tokeniz
 
 def check_ids(encoded: Encoded, model: Model, where: str) -> None:
     """Refuse ids that the model has no row for."""
-    _check_range(encoded.context_ids, "prompt", model, where)
-    _check_range(encoded.token_ids, "candidate", model, where)
+    _check_range(encoded.context_ids, "prompt", model.vocab_size, where)
+    _check_range(encoded.source_ids, "prompt", _prompt_vocab(model), where)
+    _check_range(encoded.token_ids, "candidate", model.vocab_size, where)
 
 
-def _check_range(ids: tuple[int, ...], part: str, model: Model, where: str) -> None:
-    size = model.vocab_size
+def _prompt_vocab(model: Model) -> int:
+    return model.source_vocab_size if isinstance(model, EncoderDecoder) else model.vocab_size
+
+
+def _check_range(ids: tuple[int, ...], part: str, size: int, where: str) -> None:
     if not ids or (min(ids) >= 0 and max(ids) < size):
         return
     position, token = next(
@@ -210,6 +221,8 @@ def fitted(encoded: Encoded, end: End, *, model: Model, settings: Settings, wher
         EmptyContextError: the first token has nothing to be conditioned on.
         ContextLengthError: x + y is too long and may not be cut.
     """
+    if isinstance(model, EncoderDecoder):
+        return fitted_sourced(encoded, end, model=model, settings=settings, where=where)
     asks = bool(encoded.token_ids) or end == "stop"
     if asks and not encoded.context_ids and not isinstance(model, Unconditional):
         msg = (

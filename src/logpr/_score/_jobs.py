@@ -18,6 +18,14 @@ Finish = Callable[[list[JobScores]], Scored]
 """Turns the results of a window's jobs into one candidate's score."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a candidate is scored: its jobs by number, its own first, and how they end in a score."""
+
+    finish: Finish
+    jobs: range = range(0)
+
+
 @dataclass(slots=True)
 class Window:
     """The jobs of a window, and how each candidate is finished once they have run."""

@@ -8,10 +8,12 @@ from logpr import _marginal
 from logpr._score._assemble import Facts, Scored, score_of
 from logpr._score._encode import name_of, needs_text
 from logpr._score._jobs import Finish, Window
+from logpr._score._settings import Settings
+from logpr._score._sources import check_sourced, encode_sourced, fitted_sourced
 from logpr._values import Candidate, Provenance, Query
 from logpr._version import __version__
 from logpr.errors import QueryError
-from logpr.models.base import Predictive
+from logpr.models.base import EncoderDecoder, Predictive
 
 
 def plan_marginal(
@@ -19,7 +21,7 @@ def plan_marginal(
 ) -> Finish:
     model, settings = window.model, window.settings
     where = name_of(query, index)
-    if not isinstance(model, Predictive):
+    if not isinstance(model, Predictive | EncoderDecoder):
         msg = (
             f"{where}: boundary 'marginal' needs whole next-token distributions, which this "
             f"model does not show"
@@ -38,16 +40,19 @@ def plan_marginal(
         msg = f"{where}: truncate does not go with boundary 'marginal'; shorten the prompt"
         raise QueryError(msg)
     needs_text(model.tokenizer, query, index)
-    found = _marginal.marginal(
-        model,
-        query.prompt,
-        candidate.text,
-        bos=query.bos,
-        special=settings.special,
-        end=query.effective_end,
-        end_ids=end_ids,
-        budget=settings.marginal_budget,
-    )
+    if isinstance(model, EncoderDecoder):
+        found = _below_source(model, query, candidate.text, end_ids, settings, where)
+    else:
+        found = _marginal.marginal(
+            model,
+            query.prompt,
+            candidate.text,
+            bos=query.bos,
+            special=settings.special,
+            end=query.effective_end,
+            end_ids=end_ids,
+            budget=settings.marginal_budget,
+        )
     end = query.effective_end
     facts = Facts(
         index=index,
@@ -87,3 +92,28 @@ def plan_marginal(
         noise=(found.upper - found.lower) + model.provenance.noise_per_token * (tokens + 1),
     )
     return lambda _: Scored(score=score)
+
+
+def _below_source(  # noqa: PLR0917 - a plan's own arguments
+    model: EncoderDecoder,
+    query: Query,
+    y: str,
+    end_ids: tuple[int, ...],
+    settings: Settings,
+    where: str,
+) -> _marginal.Marginal:
+    """Return the probability of the string y, given an x that the encoder reads."""
+    check_sourced(query, where)
+    encoded = encode_sourced(query.prompt or "", y, model=model, settings=settings)
+    encoded = fitted_sourced(
+        encoded, query.effective_end, model=model, settings=settings, where=where
+    )
+    found = _marginal.marginal_after(
+        model.given(encoded.source_ids),
+        model.decoder_start_ids,
+        y,
+        end=query.effective_end,
+        end_ids=end_ids,
+        budget=settings.marginal_budget,
+    )
+    return replace(found, warnings=encoded.warnings)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from logpr._engine import Job, JobScores, run
-from logpr._score._assemble import Facts, Scored, score_of
+from logpr._score._assemble import Facts, Scored, dropped_score, score_of
 from logpr._score._encode import (
     check_ids,
     check_query,
@@ -16,7 +16,7 @@ from logpr._score._encode import (
     fitted,
     name_of,
 )
-from logpr._score._jobs import Finish, Window, among_ids, among_logprob, split
+from logpr._score._jobs import Finish, Plan, Window, among_ids, among_logprob, split
 from logpr._score._numbers import finish_given
 from logpr._score._settings import Settings
 from logpr._score._strings import plan_marginal
@@ -24,37 +24,54 @@ from logpr._types import End
 from logpr._values import Candidate, Provenance, Query
 from logpr._version import __version__
 from logpr.errors import EmptyContextError, QueryError
-from logpr.models.base import Model, Unconditional
+from logpr.models.base import EncoderDecoder, Model, Unconditional
 from logpr.numerics import exact_sum
 from logpr.tokens.boundary import Encoded
 
 
 def score_window(
-    queries: Sequence[Query], *, model: Model | None, settings: Settings
+    queries: Sequence[Query],
+    *,
+    model: Model | None,
+    settings: Settings,
+    only: Sequence[Collection[int]] | None = None,
 ) -> list[tuple[Scored, ...]]:
     """Return the scores of every query's candidates, in order; shared prefixes are computed once.
+
+    `only` names, for each query, the candidates to score; the others are left out of its row.
 
     Raises:
         InputError: a query cannot be scored; the message names query, candidate and way out.
         ModelOutputError: the model returned no distribution; names query, candidate and position.
     """
     window = Window(model=model, settings=settings)
-    rows: list[list[Finish]] = []
-    for query in queries:
-        check_query(query)
-        given = finish_given(query, window)
-        rows.append(
-            [
-                finish if finish is not None else _plan(query, candidate, index, window)
-                for index, (candidate, finish) in enumerate(
-                    zip(query.candidates, given, strict=True)
-                )
-            ]
-        )
+    wanted = [None] * len(queries) if only is None else only
+    rows = [
+        plan_query(query, window, only=chosen)
+        for query, chosen in zip(queries, wanted, strict=True)
+    ]
     results: list[JobScores] = []
     if window.jobs and model is not None:
         results = run(model, window.jobs, evidence=settings.asked)
-    return [tuple(finish(results) for finish in row) for row in rows]
+    return [tuple(plan.finish(results) for plan in row) for row in rows]
+
+
+def plan_query(query: Query, window: Window, *, only: Collection[int] | None = None) -> list[Plan]:
+    """Return how each candidate of a query is scored, after adding its jobs to the window.
+
+    `only` names the candidates that are; all by default.
+    """
+    check_query(query)
+    out: list[Plan] = []
+    for index, (candidate, given) in enumerate(
+        zip(query.candidates, finish_given(query, window), strict=True)
+    ):
+        if only is not None and index not in only:
+            continue
+        first = len(window.jobs)
+        finish = given if given is not None else _plan(query, candidate, index, window)
+        out.append(Plan(finish, range(first, len(window.jobs))))
+    return out
 
 
 def _plan(query: Query, candidate: Candidate, index: int, window: Window) -> Finish:
@@ -76,7 +93,9 @@ def _plan(query: Query, candidate: Candidate, index: int, window: Window) -> Fin
         encoded = _started(encoded, model, where)
     encoded = fitted(encoded, end, model=model, settings=settings, where=where)
     among = among_ids(settings, model)
-    main = window.ask(Job(encoded.context_ids, encoded.token_ids, end_ids, among, where))
+    main = window.ask(
+        Job(encoded.context_ids, encoded.token_ids, end_ids, among, where, encoded.source_ids)
+    )
     joint_boundary: int | None = None
     if encoded.joint is not None:
         other = fitted(encoded.joint, end, model=model, settings=settings, where=where)
@@ -92,12 +111,19 @@ def _plan(query: Query, candidate: Candidate, index: int, window: Window) -> Fin
             continuation if candidate.token_ids is None else encoded.token_ids,
             replace(query, messages=None, prompt=settings.neutral, prompt_ids=None),
             index,
-            tokenizer=model.tokenizer,
+            model=model,
             settings=settings,
         )
         plain = fitted(plain, end, model=model, settings=settings, where=f"{where} (neutral)")
         neutral = window.ask(
-            Job(plain.context_ids, plain.token_ids, end_ids, (), f"{where} (neutral)")
+            Job(
+                plain.context_ids,
+                plain.token_ids,
+                end_ids,
+                (),
+                f"{where} (neutral)",
+                plain.source_ids,
+            )
         )
     prompt: int | None = None
     if settings.joint:
@@ -117,6 +143,10 @@ def _plan(query: Query, candidate: Candidate, index: int, window: Window) -> Fin
 
     def finish(results: list[JobScores]) -> Scored:
         job = results[main]
+        if not job.whole:
+            questions = len(encoded.token_ids) + bool(end_ids)
+            noise = model.provenance.noise_per_token * questions
+            return Scored(score=dropped_score(facts, exact_sum(job.logprobs), noise))
         logprobs, end_logprob = split(job, end_ids)
         warnings = facts.warnings
         joint_value: float | None = None
@@ -149,6 +179,12 @@ def _plan(query: Query, candidate: Candidate, index: int, window: Window) -> Fin
 
 def _started(encoded: Encoded, model: Model, where: str) -> Encoded:
     """Return `encoded` with a start token, so that log Pr(x) has something to stand on."""
+    if isinstance(model, EncoderDecoder):
+        msg = (
+            f"{where}: an encoder–decoder model gives log Pr(y | x) and no log Pr(x), for x is "
+            f"only read; leave out joint=True (--joint)"
+        )
+        raise QueryError(msg)
     if encoded.bos_count or isinstance(model, Unconditional):
         return encoded
     bos = None if model.tokenizer is None else model.tokenizer.bos_id
@@ -187,7 +223,7 @@ def _facts(
     return Facts(
         index=index,
         text=text,
-        prompt_ids=encoded.context_ids,
+        prompt_ids=encoded.source_ids or encoded.context_ids,
         token_ids=encoded.token_ids,
         token_texts=encoded.token_texts,
         token_spans=encoded.token_spans,

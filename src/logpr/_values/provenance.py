@@ -16,6 +16,8 @@ class ModelProvenance(Value):
     `noise_packing` and `noise_precision` are the largest |difference| per token, in nats, over at
     least 1,000 tokens: the executor in use against the plain path in the same dtype, and the
     running dtype against float32. Zero where the arithmetic is exact float64 on given numbers.
+    `refines` is the dtype in which rankings decide what the running dtype cannot tell apart, None
+    where there is one dtype alone.
     """
 
     model: str
@@ -23,6 +25,7 @@ class ModelProvenance(Value):
     weights_digest: str | None = None
     tokenizer_digest: str | None = None
     dtype: str = "float64"
+    refines: str | None = None
     device: str = "cpu"
     executor: str = "exact"
     noise_packing: float = 0.0

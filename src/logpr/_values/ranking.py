@@ -35,6 +35,11 @@ class Ranking(Value):
     `margin` is the first's lead over the second and `noise` the numerical uncertainty of that
     lead, both in the rule's unit; `tie` is margin <= noise, and then the input order stands.
     With one candidate `margin` is None. `winners` says who is first under each standing rule.
+
+    With `top` = k, `order` holds the k best alone. Where candidates were dropped, `winners` knows
+    the one rule, no `choice_prob` is known, and with k = 1 `margin` is None unless the runner-up
+    happens to be whole. `tokens_fed` is how many tokens this query puts through the network by
+    itself, `tokens_full` how many it would with no candidate dropped.
     """
 
     id: str | int | None = None
@@ -51,6 +56,9 @@ class Ranking(Value):
     warnings: tuple[str, ...] = ()
     prompt: str | None = None
     candidates: tuple[Score, ...]
+    top: int | None = None
+    tokens_fed: int | None = None
+    tokens_full: int | None = None
     higher_wins: bool = True
     """The direction of `rule`."""
     provenance: Provenance | None = None

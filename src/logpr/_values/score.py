@@ -43,12 +43,14 @@ class Score(Value):
     `token_spans` are byte offsets into `text`. The evidence columns (`logit` … `alternatives`) are
     None unless evidence was asked for; `rank` is 1 + the number of strictly larger logits.
     Under boundary `marginal` there are bounds instead of token columns: `lower`, `upper`, `exact`.
-    `noise` is the numerical uncertainty of `logprob` in nats.
+    A candidate that `rank(…, top=k)` dropped is `pruned`: `logprob` and what follows from it are
+    None, and `upper` is what its first tokens sum to, which the whole cannot exceed.
+    `noise` is the numerical uncertainty of `logprob` in nats, and of `upper` where that is None.
     """
 
     index: int = 0
     text: str | None
-    logprob: float
+    logprob: float | None
     per_token: float | None
     per_char: float | None
     per_byte: float | None
@@ -83,6 +85,7 @@ class Score(Value):
     lower: float | None = None
     upper: float | None = None
     exact: bool | None = None
+    pruned: bool = False
     prompt_logprob: float | None = None
     joint_logprob: float | None = None
     rule_values: tuple[tuple[str, float | None], ...] = ()

@@ -10,7 +10,7 @@ from logpr._types import JsonValue
 from logpr.cli._checks import Check, Verdict
 from logpr.models._probe import probe_pack
 from logpr.models._speed import best_seconds
-from logpr.models.base import Model, Sized
+from logpr.models.base import EncoderDecoder, Model, Sized
 
 
 def model_checks(model: Model) -> Iterator[Check]:
@@ -20,7 +20,7 @@ def model_checks(model: Model) -> Iterator[Check]:
         "model",
         "ok",
         f"{told.model}: {told.backend}, {told.dtype} on {told.device}, "
-        f"vocabulary {model.vocab_size}, context {_context(model)}",
+        f"vocabulary {model.vocab_size}, context {_context(model)}{_starts(model)}",
         {"provenance": told.to_dict(), "vocab": model.vocab_size},
     )
     yield from _executors(model)
@@ -31,12 +31,29 @@ def model_checks(model: Model) -> Iterator[Check]:
         f"(largest |difference| per token, nats)",
         {"noise_packing": told.noise_packing, "noise_precision": told.noise_precision},
     )
+    yield from _precision(model)
     if isinstance(model, Sized):
         yield _speed(model)
 
 
 def _context(model: Model) -> str:
-    return "without end" if model.context_length >= 1 << 40 else str(model.context_length)
+    if isinstance(model, EncoderDecoder):
+        lengths = (_tokens(model.source_length), _tokens(model.context_length))
+        return f"{lengths[0]} in the encoder, {lengths[1]} in the decoder"
+    return _tokens(model.context_length)
+
+
+def _tokens(length: int) -> str:
+    return "without end" if length >= 1 << 40 else str(length)
+
+
+def _starts(model: Model) -> str:
+    """Say what stands around x and before y of themselves: what is conditioned on beside x."""
+    if not isinstance(model, EncoderDecoder):
+        return ""
+    before, after = model.source_frame
+    frame = f"{list(before)} x {list(after)}"
+    return f", encoder reads {frame}, decoder starts from {list(model.decoder_start_ids)}"
 
 
 def _executors(model: Model) -> Iterator[Check]:
@@ -44,9 +61,12 @@ def _executors(model: Model) -> Iterator[Check]:
     if told.backend != "transformers":
         yield Check("executor", "ok", told.executor, {"executor": told.executor})
         return
-    from logpr.models.hf.model import HFModel  # noqa: PLC0415 - torch is there, since the model is
+    from logpr.models.hf.auto import RefiningModel  # noqa: PLC0415 - torch is there, since the model is
+    from logpr.models.hf.encdec import HFEncoderDecoder  # noqa: PLC0415 - as above
+    from logpr.models.hf.model import HFModel  # noqa: PLC0415 - as above
 
-    tried = model.probe_report if isinstance(model, HFModel) else ()
+    known = HFModel | HFEncoderDecoder | RefiningModel
+    tried = model.probe_report if isinstance(model, known) else ()
     for one in tried:
         used = " (in use)" if one.executor == told.executor else ""
         off = "" if one.largest_difference is None else f", off by {one.largest_difference:.1e}"
@@ -63,6 +83,36 @@ def _executors(model: Model) -> Iterator[Check]:
         untried = one.largest_difference is None and "not tried" in one.reason
         verdict: Verdict = "ok" if one.accepted else "skipped" if untried else "refused"
         yield Check("executor", verdict, says, facts)
+
+
+def _precision(model: Model) -> Iterator[Check]:
+    """Say what dtype='auto' came to, and the rates that it came from."""
+    if model.provenance.backend != "transformers":
+        return
+    from logpr.models.hf.auto import RefiningModel  # noqa: PLC0415 - torch is there, since the model is
+    from logpr.models.hf.model import HFModel  # noqa: PLC0415 - as above
+
+    decision = model.decision if isinstance(model, HFModel | RefiningModel) else None
+    if decision is None:
+        return
+    rates, speeds = decision.rates, decision.tokens_per_second
+    rows, inner, outer = rates.shape
+    says = (
+        f"{decision.reason}; [{rows}, {inner}] × [{inner}, {outer}]: bfloat16 "
+        f"{rates.bfloat16 / 1e9:,.0f}, float32 {rates.float32 / 1e9:,.0f} GFLOP/s"
+    )
+    if speeds is not None:
+        says += f"; tokens/s: bfloat16 {speeds[1]:,.0f}, float32 {speeds[0]:,.0f}"
+    facts: dict[str, JsonValue] = {
+        "ranks_in": decision.ranks_in,
+        "reason": decision.reason,
+        "matmul": [rows, inner, outer],
+        "bfloat16_flops": rates.bfloat16,
+        "float32_flops": rates.float32,
+        "bfloat16_tokens_per_second": None if speeds is None else speeds[1],
+        "float32_tokens_per_second": None if speeds is None else speeds[0],
+    }
+    yield Check("precision", "ok", says, facts)
 
 
 def _speed(model: Sized) -> Check:

@@ -26,6 +26,7 @@ class ModelChoice:
     executor: str | None = None
     adapter: str | None = None
     trust_remote_code: bool = False
+    batch_invariant: bool = False
 
     def load(self) -> Model:
         """Return the model; the built-in one, which is said, where none was named."""
@@ -38,6 +39,7 @@ class ModelChoice:
             executor=self.executor,
             adapter=self.adapter,
             trust_remote_code=self.trust_remote_code,
+            batch_invariant=self.batch_invariant,
         )
 
     def load_named(self, context: typer.Context) -> Model | None:

@@ -14,7 +14,15 @@ MEANING = "What is computed"
 FILE = "Files"
 OUTPUT = "Output"
 
-OF_MODELS = ("model", "dtype", "device", "executor", "adapter", "trust_remote_code")
+OF_MODELS = (
+    "model",
+    "dtype",
+    "device",
+    "executor",
+    "adapter",
+    "trust_remote_code",
+    "batch_invariant",
+)
 """Parameters that say which model, and how it runs."""
 
 Prompt = Annotated[
@@ -73,7 +81,9 @@ Model = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(metavar="float32", help="The precision it runs in.", rich_help_panel=MODEL),
+    typer.Option(
+        metavar="float32", help="The precision it runs in, or auto.", rich_help_panel=MODEL
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option(metavar="cuda", help="Where it runs.", rich_help_panel=MODEL)
@@ -96,6 +106,14 @@ TrustRemoteCode = Annotated[
         "--trust-remote-code", help="Run code that comes with the model.", rich_help_panel=MODEL
     ),
 ]
+BatchInvariant = Annotated[
+    bool,
+    typer.Option(
+        "--batch-invariant",
+        help="The same bits for a candidate alone and in any company; slower.",
+        rich_help_panel=MODEL,
+    ),
+]
 
 Rule = Annotated[
     str,
@@ -104,6 +122,17 @@ Rule = Annotated[
         help="What ranks: logprob, per_token, per_char, per_byte, bits_per_byte, choice_prob, "
         "length_penalty(0.6), pmi, vocab_subset.",
         rich_help_panel=MEANING,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=1,
+        help="Only the K best, with rule logprob: the others are dropped as soon as their first "
+        "tokens prove that they are none of them.",
+        rich_help_panel=MEANING,
+        show_default=False,
     ),
 ]
 Neutral = Annotated[

@@ -57,9 +57,17 @@ class Tally:
             "queries": seen.queries,
             "candidates": seen.candidates,
             "ties": seen.ties,
+            **self._spared(),
             "flips": dict(seen.flips),
             "warnings": dict(seen.warnings),
         }
+
+    def _spared(self) -> dict[str, JsonValue]:
+        """Return what `top` spared, where it was asked for."""
+        seen = self.rankings
+        if seen.top is None:
+            return {}
+        return {"top": seen.top, "tokens_fed": seen.tokens_fed, "tokens_full": seen.tokens_full}
 
     def state(self) -> dict[str, JsonValue]:
         """Return all counts; what is shown of single rankings is not among them."""
@@ -73,6 +81,9 @@ class Tally:
         seen.queries = state["queries"]
         seen.candidates = state["candidates"]
         seen.ties = state["ties"]
+        seen.top = state.get("top")
+        seen.tokens_fed = state.get("tokens_fed", 0)
+        seen.tokens_full = state.get("tokens_full", 0)
         seen.flips = Counter(state["flips"])
         seen.warnings = Counter(state["warnings"])
         self.accuracy.resume(state["credits"])

@@ -33,6 +33,7 @@ def doctor(
     executor: opt.Executor = None,
     adapter: opt.Adapter = None,
     trust_remote_code: opt.TrustRemoteCode = False,
+    batch_invariant: opt.BatchInvariant = False,
     json: opt.Json = False,
 ) -> None:
     """Check the installation and a model: versions, arithmetic, executors, noise, speed.
@@ -47,6 +48,7 @@ def doctor(
         executor=executor,
         adapter=adapter,
         trust_remote_code=trust_remote_code,
+        batch_invariant=batch_invariant,
     )
     found: list[Check] = []
     for check in chain(_always(), _of_model(choice, context)):

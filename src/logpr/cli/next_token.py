@@ -62,6 +62,7 @@ def next_token(
     executor: opt.Executor = None,
     adapter: opt.Adapter = None,
     trust_remote_code: opt.TrustRemoteCode = False,
+    batch_invariant: opt.BatchInvariant = False,
     k: Annotated[
         int,
         typer.Option("--k", "-k", min=1, help="How many outcomes to show.", rich_help_panel=STEP),
@@ -113,6 +114,7 @@ def next_token(
         executor=executor,
         adapter=adapter,
         trust_remote_code=trust_remote_code,
+        batch_invariant=batch_invariant,
     )
     prompts = given(context, "prompt", "prompt_ids", "messages", "logits")
     if len(prompts) != 1:

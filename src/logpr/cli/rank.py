@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import logpr
+from logpr._rank import check_top
 from logpr._rules import Rule, rule_named
 from logpr._score import WINDOW
 from logpr._score._settings import DEFAULT_ALTERNATIVES, DEFAULT_MARGINAL_BUDGET
@@ -43,6 +44,7 @@ EXAMPLES = (
     "logpr rank --prompt 'The cat sat on the' ' warm mat' ' plush rug'",
     "logpr rank --token-logprobs=-0.9,-1.5 --token-logprobs=-1.2,-1.1 'warm mat' 'plush rug'",
     "logpr rank questions.jsonl --model builtin",
+    "logpr rank nbest.jsonl --model builtin --top 1",
     "logpr rank questions.jsonl --model ./my-model -o ranked.parquet --by subject",
     "logpr rank table.csv --map prompt=context,candidates=options --model builtin",
     "cat questions.jsonl | logpr rank - --model builtin --json",
@@ -72,9 +74,11 @@ def rank(
     executor: opt.Executor = None,
     adapter: opt.Adapter = None,
     trust_remote_code: opt.TrustRemoteCode = False,
+    batch_invariant: opt.BatchInvariant = False,
     rule: opt.Rule = "logprob",
     neutral: opt.Neutral = "",
     among: opt.Among = None,
+    top: opt.Top = None,
     end: opt.End = None,
     end_ids: opt.EndIds = None,
     boundary: opt.Boundary = "separate",
@@ -125,8 +129,10 @@ def rank(
         executor=executor,
         adapter=adapter,
         trust_remote_code=trust_remote_code,
+        batch_invariant=batch_invariant,
     )
     chosen = rule_named(rule, neutral=neutral, among=None if among is None else tokens_of(among))
+    check_top(top, chosen)
     settings = logpr.Settings(
         evidence=evidence,
         alternatives=alternatives,
@@ -135,7 +141,7 @@ def rank(
         end_ids=None if end_ids is None else ids_of(end_ids, "--end-ids"),
         marginal_budget=marginal_budget,
     )
-    ranker = Ranker(rule=chosen, settings=settings, tokens=tokens or evidence)
+    ranker = Ranker(rule=chosen, settings=settings, tokens=tokens or evidence, top=top)
     if asked.on_the_line:
         query = asked.query()
         needed = any(candidate.needs_model for candidate in query.candidates)
@@ -177,6 +183,7 @@ class Ranker:
     rule: Rule
     settings: logpr.Settings
     tokens: bool
+    top: int | None = None
 
     def rank(self, queries: Sequence[Query], model: Model | None) -> list[Ranking]:
         """Return the rankings of queries that share one window."""
@@ -185,6 +192,7 @@ class Ranker:
                 queries,
                 model=model,
                 rule=self.rule,
+                top=self.top,
                 settings=self.settings,
                 window=max(1, len(queries)),
             )
@@ -200,6 +208,7 @@ class Ranker:
             "neutral": self.rule.neutral,
             "among": jsonable(self.rule.among),
             "tokens": self.tokens,
+            "top": self.top,
             **chosen,
         }
 

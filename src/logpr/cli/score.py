@@ -76,6 +76,7 @@ def score(
     executor: opt.Executor = None,
     adapter: opt.Adapter = None,
     trust_remote_code: opt.TrustRemoteCode = False,
+    batch_invariant: opt.BatchInvariant = False,
     joint: Annotated[
         bool,
         typer.Option(
@@ -130,6 +131,7 @@ def score(
         executor=executor,
         adapter=adapter,
         trust_remote_code=trust_remote_code,
+        batch_invariant=batch_invariant,
     )
     settings = logpr.Settings(
         evidence=evidence,

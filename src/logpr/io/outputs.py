@@ -46,11 +46,16 @@ def record_of(
         "tie": ranking.tie,
         "warnings": list(ranking.warnings),
     }
+    if ranking.top is not None:
+        names = ("top", "tokens_fed", "tokens_full")
+        head |= {name: jsonable(getattr(ranking, name)) for name in names}
     if ranking.label is not None:
         head["label"] = ranking.label
     if tokens:
         head |= _prompt_of(query, ranking.prompt)
-    head["candidates"] = _candidates(ranking.candidates, tokens=tokens, query=query)
+    head["candidates"] = _candidates(
+        ranking.candidates, tokens=tokens, query=query, topped=ranking.top is not None
+    )
     return _carrying(head, fields or {})
 
 
@@ -109,14 +114,17 @@ def _prompt_of(query: Query | None, prompt: str | None) -> dict[str, JsonValue]:
     return {} if text is None else {"prompt": text}
 
 
-def _candidates(scores: Sequence[Score], *, tokens: bool, query: Query | None) -> list[JsonValue]:
+def _candidates(
+    scores: Sequence[Score], *, tokens: bool, query: Query | None, topped: bool = False
+) -> list[JsonValue]:
     extras = {} if query is None else {i: dict(c.extra) for i, c in enumerate(query.candidates)}
     return [
-        _carrying(_candidate(score, tokens=tokens), extras.get(score.index, {})) for score in scores
+        _carrying(_candidate(score, tokens=tokens, topped=topped), extras.get(score.index, {}))
+        for score in scores
     ]
 
 
-def _candidate(score: Score, *, tokens: bool) -> dict[str, JsonValue]:
+def _candidate(score: Score, *, tokens: bool, topped: bool) -> dict[str, JsonValue]:
     names = ["index", "text", "logprob", *_RATIOS]
     out = {name: jsonable(getattr(score, name)) for name in names}
     out |= {name: jsonable(value) for name, value in score.rule_values}
@@ -125,6 +133,8 @@ def _candidate(score: Score, *, tokens: bool) -> dict[str, JsonValue]:
         out["end_logprob"] = jsonable(score.end_logprob)
     if score.boundary_policy == "marginal":
         out |= {name: jsonable(getattr(score, name)) for name in ("lower", "upper", "exact")}
+    if topped:
+        out |= {"pruned": score.pruned, "upper": jsonable(score.upper)}
     given = (*_WHERE_GIVEN, *_TOKEN_COLUMNS) if tokens else _WHERE_GIVEN
     for name in given:
         value = getattr(score, name)

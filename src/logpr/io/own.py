@@ -26,6 +26,9 @@ CANDIDATE_RESULTS = frozenset(
 )
 """Fields of such a record's candidates which are results, not input, when it is read again."""
 
+TOP_RESULTS = frozenset(("top", "tokens_fed", "tokens_full"))
+"""Further results of a record that was written with `top`, and has all of these."""
+
 
 @dataclass(slots=True)
 class Shaped:
@@ -86,7 +89,8 @@ def read_own(view: View, prompt: str | None) -> Shaped:
         shaped.names |= {f"candidates[{place}]": name for place, name in enumerate(columns)}
         shaped.used.update(columns)
     if is_output(view):
-        results = CANDIDATE_RESULTS | {str(view.get("rule"))}
+        topped = set(view) >= TOP_RESULTS
+        results = CANDIDATE_RESULTS | {str(view.get("rule")), *(("pruned",) if topped else ())}
         shaped.fields["candidates"] = [
             {
                 name: value
@@ -96,7 +100,7 @@ def read_own(view: View, prompt: str | None) -> Shaped:
             }
             for item in view["candidates"]
         ]
-        shaped.used |= RESULTS & set(view)
+        shaped.used |= (RESULTS | TOP_RESULTS if topped else RESULTS) & set(view)
     return labelled(shaped, view)
 
 

@@ -49,6 +49,10 @@ def load(
     executor: str | None = None,
     adapter: str | None = None,
     trust_remote_code: bool = False,
+    pack_tokens: int | None = None,
+    kv_bytes: int | None = None,
+    cache_bytes: int | None = None,
+    batch_invariant: bool = False,
 ) -> Model:
     """Return the model that `name` stands for.
 
@@ -61,6 +65,12 @@ def load(
         executor: how packs run, such as `plain`; the fastest that is right by default.
         adapter: a PEFT adapter's folder or hub id.
         trust_remote_code: whether code that comes with the model may run.
+        pack_tokens: tokens of one forward pass at most (transformers; 1,024 on a CPU).
+        kv_bytes: memory for keys and values of the prefix in work (transformers; 1 GiB on a CPU).
+        cache_bytes: memory for keys and values of prefixes, held from call to call so that a
+            prompt is not paid twice (transformers; 256 MiB); 0 holds none.
+        batch_invariant: a sequence gets the same bits alone and in any company, order, window or
+            state of the cache (transformers; costs some speed).
 
     Raises:
         UnknownNameError: the scheme before ":" is not one of the known.
@@ -75,6 +85,10 @@ def load(
         executor=executor,
         adapter=adapter,
         trust_remote_code=trust_remote_code,
+        pack_tokens=pack_tokens,
+        kv_bytes=kv_bytes,
+        cache_bytes=cache_bytes,
+        batch_invariant=batch_invariant,
     )
     if not isinstance(name, str):
         return _load_path(Path(name), options)

@@ -17,6 +17,57 @@ class LoadOptions:
     executor: str | None = None
     adapter: str | None = None
     trust_remote_code: bool = False
+    pack_tokens: int | None = None
+    kv_bytes: int | None = None
+    cache_bytes: int | None = None
+    batch_invariant: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse bounds within which nothing can run."""
+        for name, least in (("pack_tokens", 1), ("kv_bytes", 1), ("cache_bytes", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                msg = f"{name} is at least {least}, found {value}: leave it out for the default"
+                raise QueryError(msg)
+        if self.batch_invariant:
+            refuse_beside_invariant(
+                executor=self.executor,
+                dtype=self.dtype,
+                pack_tokens=self.pack_tokens,
+                kv_bytes=self.kv_bytes,
+            )
+
+
+def refuse_beside_invariant(
+    *,
+    executor: str | None = None,
+    dtype: str | None = None,
+    pack_tokens: int | None = None,
+    kv_bytes: int | None = None,
+) -> None:
+    """Raise for options that have no place beside `batch_invariant=True`.
+
+    Args:
+        executor: only `forest` has passes of fixed shape.
+        dtype: `auto` computes in one of two, by what a candidate is ranked against.
+        pack_tokens: a pass has a fixed number.
+        kv_bytes: nothing is fed again.
+
+    Raises:
+        QueryError: one of them is given.
+    """
+    why: str | None = None
+    if executor not in (None, "forest"):
+        why = f"executor={executor!r}: only forest has passes of fixed shape"
+    elif dtype == "auto":
+        why = "dtype='auto': the dtype a candidate is scored in depends on the others; name one"
+    elif pack_tokens is not None:
+        why = f"pack_tokens={pack_tokens}: its passes all have the same number"
+    elif kv_bytes is not None:
+        why = f"kv_bytes={kv_bytes}: the keys of the path in work are always held"
+    if why is not None:
+        msg = f"batch_invariant=True does not go with {why}; leave out one or the other"
+        raise QueryError(msg)
 
 
 def refuse_unused(options: LoadOptions, *, backend: str, takes: tuple[str, ...] = ()) -> None:

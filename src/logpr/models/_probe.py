@@ -6,7 +6,7 @@ asked in one row together, and paths of different lengths that end next to each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,14 @@ class PlainPath:
     positions: IntEdges
 
 
-def probe_pack(vocab_size: int, context_length: int, *, edges: int = 1024, seed: int = 0) -> Pack:
+def probe_pack(
+    vocab_size: int,
+    context_length: int,
+    *,
+    edges: int = 1024,
+    seed: int = 0,
+    sources: Sequence[tuple[int, ...]] = (),
+) -> Pack:
     """Return a random trie with at least `edges` edges, none of them at ROOT; the same for a seed.
 
     A vocabulary or context too small for that many gives as many as were found.
@@ -51,11 +58,12 @@ def probe_pack(vocab_size: int, context_length: int, *, edges: int = 1024, seed:
         context_length: no path is longer than this, nor than 48.
         edges: how many questions are wanted.
         seed: of the NumPy generator.
+        sources: what an encoder reads: each sequence stands below one of them, some below two.
     """
     draw = np.random.default_rng(seed)
     depth = min(context_length, _DEPTH)
     trie = TokenTrie()
-    asked: set[tuple[tuple[int, ...], int]] = set()
+    asked: set[tuple[tuple[int, ...], tuple[int, ...], int]] = set()
     paths: list[tuple[int, ...]] = []
     idle = 0
     while len(asked) < edges and idle < _PATIENCE:
@@ -65,14 +73,15 @@ def probe_pack(vocab_size: int, context_length: int, *, edges: int = 1024, seed:
         length = max(1, min(depth - len(stem), tail))
         path = stem + tuple(draw.integers(0, vocab_size, length).tolist())
         paths.append(path)
+        source = sources[int(draw.integers(0, len(sources)))] if sources else ()
         # Each token fed below the stem is asked about, and beside it siblings that are not fed: a
         # row costs a whole pass through the network, a question in it next to nothing.
         for place in range(max(1, len(stem)), len(path) + 1):
             context = path[:place]
             siblings = draw.integers(0, vocab_size, _SIBLINGS).tolist()
             for token in (*path[place : place + 1], *siblings):
-                trie.ask(context, (token,))
-                asked.add((context, token))
+                trie.ask(context, (token,), source=source)
+                asked.add((source, context, token))
         idle = idle + 1 if len(asked) == before else 0
     return trie.pack()[0]
 

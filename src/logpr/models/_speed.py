@@ -22,6 +22,6 @@ def best_seconds(work: Callable[[], object], repeat: int = _REPEAT) -> float:
     return max(min(times), 1e-9)
 
 
-def matmul_flops(multiply: Callable[[], object]) -> float:
-    """Return the FLOP/s of a function that multiplies two squares of `SIDE`."""
-    return 2.0 * SIDE**3 / best_seconds(multiply)
+def matmul_flops(multiply: Callable[[], object], *, side: int = SIDE, times: int = 1) -> float:
+    """Return the FLOP/s of a function that multiplies two squares of `side`, so many times."""
+    return 2.0 * times * side**3 / best_seconds(multiply)

@@ -5,12 +5,14 @@ Conventions every backend keeps:
 - the last projection and all after it accumulate in at least float32; what is returned is float64;
 - END is one outcome with logit logsumexp(u[end_ids]); an END edge's favourite, rank, entropy and
   alternatives treat it as one outcome (shown as the first of the end ids);
-- what a backend can do is its type: `Model`, `Predictive`, `Unconditional`.
+- what a backend can do is its type: `Model`, `Predictive`, `Unconditional`, `EncoderDecoder`,
+  `Reusing`, `Refining`, `Sized`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -131,6 +133,85 @@ class Unconditional(Model, Protocol):
 
     def start_logprobs(self) -> FloatVocab:
         """Return the log-probabilities of the first token of a sequence."""
+        ...
+
+
+@runtime_checkable
+class EncoderDecoder(Model, Protocol):
+    """A model whose encoder reads x and whose decoder goes on with y: log Pr(y | x) all the same.
+
+    Its packs name a source, the ids the encoder reads, for each root; what stands in the trie is
+    the decoder's. `tokenizer`, `vocab_size`, `context_length` and `end_ids` are the decoder's too.
+    """
+
+    @property
+    def decoder_start_ids(self) -> tuple[int, ...]:
+        """What the decoder is fed before y: conditioned on, never scored. At least one token."""
+        ...
+
+    @property
+    def source_tokenizer(self) -> Tokenizer | None:
+        """The tokenizer of x; often the same as that of y."""
+        ...
+
+    @property
+    def source_frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The special tokens that stand before and after x (T5: none, and `</s>`)."""
+        ...
+
+    @property
+    def source_vocab_size(self) -> int:
+        """Rows of the encoder's embedding: ids of x run from 0 to this, exclusive."""
+        ...
+
+    @property
+    def source_length(self) -> int:
+        """The longest x, frame included, that the encoder is made for."""
+        ...
+
+    def given(self, source_ids: Sequence[int]) -> Predictive:
+        """Return the model of y alone, given one x: what `next` and searches go on from.
+
+        Its contexts begin with `decoder_start_ids`, its packs name no source. The encoder runs
+        once for all its calls.
+
+        Args:
+            source_ids: what the encoder reads, at least one token.
+
+        Raises:
+            EmptyContextError: there are no source ids.
+            ContextLengthError: more than `source_length` of them.
+        """
+        ...
+
+
+@runtime_checkable
+class Reusing(Model, Protocol):
+    """A model that keeps the keys and values of prefixes from one call of `edges` to the next."""
+
+    def apart(self, *, keep: bool = True) -> AbstractContextManager[bool]:
+        """Inside the block, reuse only what the block itself computed; drop it at the end.
+
+        The block is told whether it reuses anything: not every way to run a model does.
+
+        Args:
+            keep: False reuses nothing between calls.
+        """
+        ...
+
+
+@runtime_checkable
+class Refining(Model, Protocol):
+    """A fast model with an exact twin.
+
+    Its own numbers are within its `provenance.noise_per_token` of the twin's, token by token: a
+    ranking asks the twin again about candidates that this much cannot tell from the best, and all
+    else (single scores, next-token distributions) asks the twin alone.
+    """
+
+    @property
+    def refined(self) -> Model:
+        """The exact twin: same tokenizer, vocabulary and context; its noise is the smaller."""
         ...
 
 

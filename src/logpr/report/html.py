@@ -33,8 +33,8 @@ def ranking(value: Ranking) -> str:
     return _render(
         "ranking.html.j2",
         ranking=value,
-        rows=[value.candidates[index] for index in value.order[:MOST_ROWS]],
-        hidden=max(0, len(value.order) - MOST_ROWS),
+        rows=ranking_words.listed(value)[:MOST_ROWS],
+        hidden=max(0, len(value.candidates) - MOST_ROWS),
         words=ranking_words,
     )
 

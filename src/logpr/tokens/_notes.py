@@ -35,6 +35,17 @@ def no_separator(x: str, y: str) -> list[str]:
     return [note]
 
 
+def leading_space(y: str) -> list[str]:
+    """Warn where y begins with a space although x, in the encoder, does not stand before it."""
+    if not y.startswith(" "):
+        return []
+    note = (
+        f"leading_space: {shorten(y)} begins with a space, which is scored, and in the decoder "
+        f"nothing stands before it; leave the space out (--sep '')"
+    )
+    return [note]
+
+
 def spaces_moved(spaces: str, y: str) -> list[str]:
     """Warn that the prompt's last spaces are scored with y."""
     if not spaces:

@@ -44,7 +44,7 @@ class SlowTokenizer:
     """A transformers tokenizer without a `tokenizers` backend.
 
     A continuation is encoded behind an anchor whose ids are cut off, and a token's bytes are what
-    decoding adds when it comes after the anchor.
+    decoding adds when it comes between two anchors: at the end some decoders drop a space.
     """
 
     def __init__(self, tokenizer: TransformersTokenizer) -> None:
@@ -57,6 +57,7 @@ class SlowTokenizer:
         self._special_of = {name: token for token, name in self._names.items()}
         self._anchor = self._ordinary("a")
         self._anchor_text = self._decoded(self._anchor)
+        self._anchor_after = self._between()
         self._digest: str | None = None
 
     @property
@@ -129,7 +130,11 @@ class SlowTokenizer:
         name = self._tokenizer.convert_ids_to_tokens(token)
         if isinstance(name, bytes):
             return name
-        text = self._decoded((*self._anchor, token)).removeprefix(self._anchor_text)
+        text = self._between(token)
+        if self._anchor_after and text.endswith(self._anchor_after):
+            text = text.removesuffix(self._anchor_after)
+        else:
+            text = self._decoded((*self._anchor, token)).removeprefix(self._anchor_text)
         if text and "\ufffd" not in text:
             return text.encode()
         # Not a whole character. ByT5 and its like name a byte by the Latin-1 character it is.
@@ -151,6 +156,11 @@ class SlowTokenizer:
         if start:
             return self._decoded(ids)
         return self._decoded((*self._anchor, *ids)).removeprefix(self._anchor_text)
+
+    def _between(self, *tokens: int) -> str:
+        """Return the text of some tokens and an anchor, after an anchor."""
+        both = self._decoded((*self._anchor, *tokens, *self._anchor))
+        return both.removeprefix(self._anchor_text)
 
     def _ordinary(self, text: str) -> tuple[int, ...]:
         options: Mapping[str, bool] = {"add_special_tokens": False}

@@ -38,7 +38,8 @@ class Encoded:
     `token_spans` are offsets into its bytes: a token that is part of a character has the bytes it
     is. Where the ids given are no whole characters, `text` shows U+FFFD and the spans are right.
     Under `joint` a first token that begins inside x covers `prompt_covered` bytes of it, and its
-    span begins at 0. On a merged boundary `joint` is the encoding under that policy.
+    span begins at 0. On a merged boundary `joint` is the encoding under that policy. Where an
+    encoder reads x, `source_ids` is x and the context what its decoder is fed before y.
     """
 
     context_ids: tuple[int, ...]
@@ -52,6 +53,7 @@ class Encoded:
     prompt_covered: int | None = None
     warnings: tuple[str, ...] = ()
     joint: Encoded | None = None
+    source_ids: tuple[int, ...] = ()
 
 
 def encode(

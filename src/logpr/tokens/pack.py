@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +27,9 @@ class Pack:
     the first token of a sequence); its subtree is the nodes i … `ends[i]` − 1, so k is an
     ancestor of q exactly when k <= q < ends[k]. Edge j asks for token `edge_tokens[j]` (END, -1,
     for any of `end_ids`) in the row after node `edge_nodes[j]`; edges are sorted by node.
+
+    For models that read x in an encoder, `sources` are the token ids of each x and the j-th root,
+    in node order, stands below `sources[root_sources[j]]`; for all others both are empty.
     """
 
     token_ids: IntNodes
@@ -35,6 +39,8 @@ class Pack:
     edge_nodes: IntEdges
     edge_tokens: IntEdges
     end_ids: tuple[int, ...] = ()
+    sources: tuple[tuple[int, ...], ...] = ()
+    root_sources: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of tokens that go through the network."""
@@ -57,12 +63,9 @@ class Pack:
         if size == 0:
             return
         children = np.bincount(self.parents[self.parents >= 0], minlength=size)
-        start = 0
-        for node in range(1, size):
-            if self.parents[node] != node - 1 or children[node - 1] > 1:
-                yield start, node
-                start = node
-        yield start, size
+        goes_on = (self.parents[1:] == np.arange(size - 1)) & (children[:-1] == 1)
+        starts = [0, *(np.flatnonzero(~goes_on) + 1).tolist(), size]
+        yield from pairwise(starts)
 
     def check_integrity(self) -> None:
         """Raise AssertionError where the arrays contradict each other (for tests)."""
@@ -80,5 +83,19 @@ class Pack:
             assert self.depths[node] == (0 if parent == ROOT else self.depths[parent] + 1)
             if parent != ROOT:
                 assert self.ends[node] <= self.ends[parent]
-        seen = set(zip(self.parents.tolist(), self.token_ids.tolist(), strict=True))
+        roots = np.flatnonzero(self.parents == ROOT).tolist()
+        below: dict[int, int] = {}
+        if self.sources:
+            assert len(self.root_sources) == len(roots), "a root without its source"
+            assert set(self.root_sources) == set(range(len(self.sources)))
+            assert len(set(self.sources)) == len(self.sources), "a source appears twice"
+            assert all(self.sources), "an encoder reads one token at least"
+            assert np.all(self.edge_nodes > ROOT), "a decoder is fed a token before any is asked"
+            below = dict(zip(roots, self.root_sources, strict=True))
+        else:
+            assert not self.root_sources
+        seen = {
+            (below.get(node, ROOT), int(self.parents[node]), int(self.token_ids[node]))
+            for node in range(size)
+        }
         assert len(seen) == size, "a prefix appears twice"

@@ -1,4 +1,8 @@
-"""The trie of all token sequences of a window: every unique (prefix, token) is one node."""
+"""The trie of all token sequences of a window: every unique (prefix, token) is one node.
+
+Where x goes to an encoder, each source has a root of its own: equal tokens below different sources
+are different nodes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from logpr.tokens.pack import ROOT, Pack
 class TokenTrie:
     """Grows by sequences; `pack` lays it out depth-first."""
 
-    __slots__ = ("_children", "_edges", "_parents", "_tokens")
+    __slots__ = ("_children", "_edges", "_parents", "_sources", "_tokens")
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
@@ -21,10 +25,18 @@ class TokenTrie:
         # Keyed by (parent, token): one dict of pairs is several times smaller than a dict a node.
         self._children: dict[tuple[int, int], int] = {}
         self._edges: dict[tuple[int, int], int] = {}
+        self._sources: dict[tuple[int, ...], int] = {}
 
     def __len__(self) -> int:
         """Return the number of nodes."""
         return len(self._tokens)
+
+    def below(self, source: Sequence[int]) -> int:
+        """Return the node before any token of the sequences below `source`; () is no source."""
+        if not source:
+            return ROOT
+        # Counted down from the ROOT of sequences without a source.
+        return self._sources.setdefault(tuple(source), ROOT - 1 - len(self._sources))
 
     def feed(self, tokens: Sequence[int], after: int = ROOT) -> int:
         """Add the path of `tokens` below node `after`; return its last node."""
@@ -42,10 +54,15 @@ class TokenTrie:
         return node
 
     def ask(
-        self, context: Sequence[int], continuation: Sequence[int], *, with_end: bool = False
+        self,
+        context: Sequence[int],
+        continuation: Sequence[int],
+        *,
+        with_end: bool = False,
+        source: Sequence[int] = (),
     ) -> tuple[int, ...]:
         """Add the questions of one continuation after one context; return their edge numbers."""
-        node = self.feed(context)
+        node = self.feed(context, self.below(source))
         out: list[int] = []
         last = len(continuation) - 1
         for i, token in enumerate(continuation):
@@ -57,10 +74,15 @@ class TokenTrie:
         return tuple(out)
 
     def ask_among(
-        self, context: Sequence[int], continuation: Sequence[int], among: Sequence[int]
+        self,
+        context: Sequence[int],
+        continuation: Sequence[int],
+        among: Sequence[int],
+        *,
+        source: Sequence[int] = (),
     ) -> tuple[tuple[int, ...], ...]:
         """Ask for each token of `among` at each step of a continuation; return the edge numbers."""
-        node = self.feed(context)
+        node = self.feed(context, self.below(source))
         out: list[tuple[int, ...]] = []
         for step in range(len(continuation)):
             if step:
@@ -74,13 +96,15 @@ class TokenTrie:
     def pack(self, *, end_ids: tuple[int, ...] = ()) -> tuple[Pack, list[int]]:
         """Return the depth-first pack, and the place of each edge number in it."""
         size = len(self._tokens)
-        below: list[list[int]] = [[] for _ in range(size + 1)]  # the last list is the root's
+        # The last lists are the roots': of no source, and before it of each source.
+        tops = 1 + len(self._sources)
+        below: list[list[int]] = [[] for _ in range(size + tops)]
         for node, parent in enumerate(self._parents):
             below[parent].append(node)
         order: list[int] = []
-        place = np.empty(size + 1, dtype=np.int64)
-        place[ROOT] = ROOT
-        stack = below[ROOT][::-1]
+        place = np.empty(size + tops, dtype=np.int64)
+        place[size:] = ROOT
+        stack = [node for top in range(-tops, 0) for node in reversed(below[top])]
         while stack:
             node = stack.pop()
             place[node] = len(order)
@@ -115,7 +139,12 @@ class TokenTrie:
             edge_nodes=nodes[sequence],
             edge_tokens=asked[sequence],
             end_ids=end_ids,
+            sources=tuple(self._sources),
+            root_sources=tuple(
+                source for source in range(len(self._sources)) for _ in below[ROOT - 1 - source]
+            ),
         )
+        assert not self._sources or not below[ROOT], "sequences with and without a source"
         return pack, where.tolist()
 
 
@@ -125,16 +154,18 @@ def pack_of_sequences(
     *,
     end_ids: tuple[int, ...] = (),
     score_end: Sequence[bool] | None = None,
+    sources: Sequence[Sequence[int]] | None = None,
 ) -> tuple[Pack, list[tuple[int, ...]]]:
     """Return the pack of (context, continuation) pairs, and for each pair its edges in order.
 
-    With `score_end[i]` the i-th pair's last edge asks for END. Equal prefixes are one node and
-    equal questions one edge.
+    With `score_end[i]` the i-th pair's last edge asks for END; with `sources[i]` it stands below
+    that x of an encoder. Equal prefixes below one source are one node and equal questions one edge.
     """
     trie = TokenTrie()
     asked: list[tuple[int, ...]] = []
     for i, (context, continuation) in enumerate(zip(contexts, continuations, strict=True)):
         with_end = score_end is not None and score_end[i]
-        asked.append(trie.ask(context, continuation, with_end=with_end))
+        source = () if sources is None else sources[i]
+        asked.append(trie.ask(context, continuation, with_end=with_end, source=source))
     pack, place = trie.pack(end_ids=end_ids)
     return pack, [tuple(place[edge] for edge in edges) for edges in asked]

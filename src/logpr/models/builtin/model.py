@@ -44,11 +44,13 @@ def open_builtin(rest: str, options: LoadOptions) -> LlamaModel:
 
     Args:
         rest: a Llama-type folder; the shipped one where it is empty.
-        options: dtype (float32, float64), device (cpu) and executor (packed, plain) are taken.
+        options: dtype (float32, float64; auto is float32, for NumPy has no bfloat16), device (cpu)
+            and executor (packed, plain) are taken.
     """
     refuse_unused(options, backend="builtin", takes=("dtype", "device", "executor"))
+    dtype = "float32" if options.dtype == "auto" else options.dtype
     given = (
-        ("dtype", options.dtype, _DTYPES),
+        ("dtype", dtype, _DTYPES),
         ("device", options.device, ("cpu",)),
         ("executor", options.executor, ("packed", "plain")),
     )
@@ -61,7 +63,7 @@ def open_builtin(rest: str, options: LoadOptions) -> LlamaModel:
             raise QueryError(msg)
     return LlamaModel.from_folder(
         Path(rest).expanduser() if rest else _SHIPPED,
-        dtype=options.dtype or "float32",
+        dtype=dtype or "float32",
         executor=cast("Executor", options.executor or "packed"),
         name=f"builtin:{rest}" if rest else "builtin",
     )

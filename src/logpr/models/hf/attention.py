@@ -6,74 +6,65 @@ A token sees its ancestors and itself. For a part P of the keys, with scores s_k
 
 and two parts merge exactly: l = logaddexp(l_P, l_Q), o = exp(l_P − l) o_P + exp(l_Q − l) o_Q. So
 each run of the trie is causal with itself and whole with each run above it; no [tokens, tokens]
-mask is built, and no key outside a token's path is ever looked at.
+mask is built, and keys that were computed before the row are parts like any other.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import nn
 from transformers import AttentionInterface
 
 from logpr.errors import ModelOutputError
+from logpr.models.hf import flex
+from logpr.models.hf.kept import Keys, Layer, held
+from logpr.models.hf.kernels import Part, Rules, Seen, attend
+from logpr.models.hf.plan import Above, Bushes, Plan
+from logpr.models.hf.tiled import along_tiles
+from logpr.models.hf.tiles import TilePlan
 
 NAME = "logpr_forest"
 """What transformers knows the function by."""
 
-# A batch of rows of one length; grouped-query attention has fewer key heads than query heads.
-Queries = Float[torch.Tensor, "batch heads queries width"]
-Keys = Float[torch.Tensor, "batch key_heads keys width"]
-Values = Float[torch.Tensor, "batch key_heads keys out"]
-Part = tuple[
-    Float[torch.Tensor, "batch heads queries out"], Float[torch.Tensor, "batch heads queries"]
-]
-Seen = Bool[torch.Tensor, "queries keys"]
-
-_SCORES = 2**24
-"""Scores held at once by the portable kernel: 64 MiB in float32."""
+# One row of tokens; grouped-query attention has fewer key heads than query heads.
+Query = Float[torch.Tensor, "1 heads tokens width"]
+Key = Float[torch.Tensor, "1 key_heads keys width"]
+Value = Float[torch.Tensor, "1 key_heads keys out"]
 
 _HARMLESS = frozenset({"position_ids", "cache_position", "layer_idx"})
 """Keywords that change nothing: positions are in the queries and keys already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The runs of one packed row.
-
-    `own` holds, for each length of run, the places of all runs that long; `above`, for each run
-    with descendants, the slice of the descendants and the slice of the run; `depths` the position
-    of every token, on the device.
-    """
-
-    size: int
-    own: tuple[Int64[torch.Tensor, "_ _"], ...]
-    above: tuple[tuple[slice, slice], ...]
-    depths: Int64[torch.Tensor, " tokens"]
-    deepest: int
-
-
 class Meter:
-    """Counts the calls of the attention function during one forward pass."""
+    """What happens during one forward pass: calls of the attention function, and keys held."""
 
-    __slots__ = ("calls", "plan")
+    __slots__ = ("blocks", "calls", "layers", "masks", "plan")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan | TilePlan) -> None:
         self.plan = plan
         self.calls = 0
+        self.layers: list[Layer] = []
+        # Masks of windows are the same in every layer that has the window.
+        self.masks: dict[tuple[object, int], Seen | None] = {}
+        self.blocks: flex.Blocks | None = None
+
+    @property
+    def keys(self) -> Keys | None:
+        """Return the keys that were to be held; None where none were."""
+        return Keys(tuple(self.layers)) if self.layers else None
 
 
 _ACTIVE: ContextVar[Meter | None] = ContextVar("logpr_forest", default=None)
 
 
 @contextmanager
-def planned(plan: Plan) -> Iterator[Meter]:
+def planned(plan: Plan | TilePlan) -> Iterator[Meter]:
     """Let the attention function work by `plan` inside the block, and nowhere else."""
     meter = Meter(plan)
     token = _ACTIVE.set(meter)
@@ -85,9 +76,9 @@ def planned(plan: Plan) -> Iterator[Meter]:
 
 def forest_attention(  # noqa: PLR0917 - transformers calls it
     module: nn.Module,
-    query: Queries,
-    key: Keys,
-    value: Values,
+    query: Query,
+    key: Key,
+    value: Value,
     attention_mask: object,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -130,10 +121,18 @@ def forest_attention(  # noqa: PLR0917 - transformers calls it
     if unknown:
         msg = f"packed attention does not implement {', '.join(unknown)}: use executor='plain'"
         raise ModelOutputError(msg)
-    meter.calls += 1
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    rules = _Rules(scale=scale, window=sliding_window, softcap=softcap)
-    out, normaliser = _along_paths(meter.plan, query, key, value, rules)
+    rules = Rules(scale=scale, window=sliding_window, softcap=softcap)
+    plan = meter.plan
+    if isinstance(plan, TilePlan):
+        out, normaliser = along_tiles(plan, meter.calls, query, key, value, rules)
+        everything = False
+    else:
+        out, normaliser = along_paths(meter, plan, query, key, value, rules=rules)
+        everything = plan.everything
+    if everything or plan.keep is not None:
+        meter.layers.append(held(key, value, None if everything else plan.keep))
+    meter.calls += 1
     if s_aux is not None:
         sink = s_aux.to(normaliser)[:, None]
         out = out * (normaliser - torch.logaddexp(normaliser, sink)).exp_()[..., None]
@@ -147,44 +146,64 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    scale: float
-    window: int | None
-    softcap: float | None
+def along_paths(
+    meter: Meter, plan: Plan, query: Query, key: Key, value: Value, *, rules: Rules
+) -> Part:
+    """Return the attention of every token over its path, and its normaliser, at least float32.
+
+    In one call where `flex` takes it (on CUDA), else by parts.
+
+    Args:
+        meter: of the forward pass.
+        plan: of the row.
+        query: one row of tokens.
+        key: the same row.
+        value: the same row.
+        rules: of the layer.
+    """
+    if flex.takes(query, value):
+        if meter.blocks is None:
+            meter.blocks = flex.Blocks(plan)
+        found = flex.attend(meter.blocks, query, key, value, rules, layer=meter.calls)
+        if found is not None:
+            return found
+    return _by_parts(meter, plan, query, key, value, rules=rules)
 
 
-def _along_paths(plan: Plan, query: Queries, key: Keys, value: Values, rules: _Rules) -> Part:
-    """Return the attention of every token over its path, and its normaliser."""
+def _by_parts(
+    meter: Meter, plan: Plan, query: Query, key: Key, value: Value, *, rules: Rules
+) -> Part:
+    parts = plan.parts()
     wide = torch.promote_types(query.dtype, torch.float32)
     out = query.new_empty((*query.shape[:3], value.shape[-1]), dtype=wide)
     total = query.new_empty(query.shape[:3], dtype=wide)
-    for places in plan.own:
-        runs = [_runs(tensor, places) for tensor in (query, key, value)]
-        seen = _within(places.shape[1], rules, query.device)
-        kernel = _attend_portable if seen is not None else _kernel(query, value, rules)
-        part, normaliser = kernel(
-            *runs, scale=rules.scale, causal=True, seen=seen, softcap=rules.softcap
-        )
+    for places in parts.own:
+        seen = _within(meter, places.shape[1], rules, query.device)
+        q, k, v = (_runs(tensor, places) for tensor in (query, key, value))
+        part, normaliser = attend(q, k, v, rules, causal=True, seen=seen)
         out[0][:, places] = part.to(wide).transpose(0, 1)
         total[0][:, places] = normaliser.to(wide).transpose(0, 1)
-    for rows, run in plan.above:
-        seen = _from_below(plan, rows, run, rules)
-        kernel = _attend_portable if seen is not None else _kernel(query, value, rules)
-        part, normaliser = kernel(
-            query[:, :, rows],
-            key[:, :, run],
-            value[:, :, run],
-            scale=rules.scale,
-            causal=False,
+    for bushes in parts.bushes:
+        seen = _in_bushes(meter, plan, bushes, rules)
+        q, k, v = (_runs(tensor, bushes.places) for tensor in (query, key, value))
+        part, normaliser = attend(q, k, v, rules, seen=seen)
+        out[0][:, bushes.rows] = part.to(wide).transpose(0, 1).flatten(1, 2)[:, bushes.real]
+        total[0][:, bushes.rows] = normaliser.to(wide).transpose(0, 1).flatten(1, 2)[:, bushes.real]
+    for above in parts.above:
+        seen = _from_below(meter, plan, above, rules, query.device)
+        keys, values = (key, value) if above.kept is None else above.kept.layers[meter.calls]
+        part, normaliser = attend(
+            query[:, :, above.rows],
+            keys[:, :, above.keys],
+            values[:, :, above.keys],
+            rules,
             seen=seen,
-            softcap=rules.softcap,
         )
-        before = total[:, :, rows]
+        before = total[:, :, above.rows]
         after = torch.logaddexp(before, normaliser.to(wide))
-        kept = out[:, :, rows].mul_((before - after).exp_()[..., None])
-        kept.add_(part.to(wide).mul_((normaliser.to(wide) - after).exp_()[..., None]))
-        total[:, :, rows] = after
+        merged = out[:, :, above.rows].mul_((before - after).exp_()[..., None])
+        merged.addcmul_(part.to(wide), (normaliser.to(wide) - after).exp_()[..., None])
+        total[:, :, above.rows] = after
     return out, total
 
 
@@ -192,87 +211,47 @@ def _runs(
     tensor: Float[torch.Tensor, "1 heads tokens width"], places: Int64[torch.Tensor, "batch run"]
 ) -> Float[torch.Tensor, "batch heads run width"]:
     """Return the runs at `places` as a batch."""
+    if len(places) == 1 and places.shape[1] == tensor.shape[2]:
+        return tensor  # the whole row is one run
     return tensor[0][:, places].transpose(0, 1)
 
 
-def _within(length: int, rules: _Rules, device: torch.device) -> Seen | None:
+def _within(meter: Meter, length: int, rules: Rules, device: torch.device) -> Seen | None:
     """Return what a run sees of itself where that is less than all before."""
     if rules.window is None or length <= rules.window:
         return None
-    steps = torch.arange(length, device=device)
-    away = steps[:, None] - steps[None, :]
-    return (away >= 0) & (away < rules.window)
+    mark = (length, rules.window)
+    if mark not in meter.masks:
+        steps = torch.arange(length, device=device)
+        away = steps[:, None] - steps[None, :]
+        meter.masks[mark] = (away >= 0) & (away < rules.window)
+    return meter.masks[mark]
 
 
-def _from_below(plan: Plan, rows: slice, run: slice, rules: _Rules) -> Seen | None:
-    """Return what the descendants `rows` see of the run above them where that is not all of it."""
-    # A path is never deeper than the row is long, so most runs need no look at the depths.
+def _in_bushes(meter: Meter, plan: Plan, bushes: Bushes, rules: Rules) -> Seen:
+    """Return what the tokens of bushes see of each other."""
+    if rules.window is None or plan.deepest < rules.window:
+        return bushes.seen
+    mark = (bushes, rules.window)
+    if mark not in meter.masks:
+        depths = torch.from_numpy(plan.depths).to(bushes.places.device)[bushes.places]
+        away = depths[:, :, None] - depths[:, None, :]
+        meter.masks[mark] = bushes.seen & (away < rules.window)
+    found = meter.masks[mark]
+    assert found is not None, "made above"
+    return found
+
+
+def _from_below(
+    meter: Meter, plan: Plan, above: Above, rules: Rules, device: torch.device
+) -> Seen | None:
+    """Return what a slice sees of the keys above it where that is not all of them."""
+    # A path is never deeper than the row is long, so most keys need no look at the depths.
     if rules.window is None or plan.deepest < rules.window:
         return None
-    seen = plan.depths[rows, None] - plan.depths[None, run] < rules.window
-    return None if bool(seen.all()) else seen
-
-
-def _kernel(query: Queries, value: Values, rules: _Rules) -> Callable[..., Part]:
-    flash = (
-        query.device.type == "cpu" and query.shape[-1] == value.shape[-1] and rules.softcap is None
-    )
-    return _attend_flash if flash else _attend_portable
-
-
-def _attend_flash(
-    query: Queries,
-    key: Keys,
-    value: Values,
-    *,
-    scale: float,
-    causal: bool,
-    seen: None,
-    softcap: None,
-) -> Part:
-    """Attend by torch's flash kernel for CPUs, which returns its normaliser."""
-    del seen, softcap
-    out, normaliser = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
-        query, key, value, 0.0, causal, scale=scale
-    )
-    return out, normaliser
-
-
-def _attend_portable(
-    query: Queries,
-    key: Keys,
-    value: Values,
-    *,
-    scale: float,
-    causal: bool,
-    seen: Seen | None,
-    softcap: float | None,
-) -> Part:
-    """Attend by two matrix products, in blocks of queries: any device, mask, soft-cap or width."""
-    batch, heads, length, _ = query.shape
-    key_heads, keys = key.shape[1:3]
-    wide = torch.promote_types(query.dtype, torch.float32)
-    grouped = query.to(wide).reshape(batch, key_heads, heads // key_heads, length, -1)
-    keys_wide = key.to(wide)[:, :, None].transpose(-1, -2)
-    values_wide = value.to(wide)[:, :, None]
-    if causal and seen is None:
-        seen = torch.ones(length, keys, dtype=torch.bool, device=query.device).tril()
-    outs: list[torch.Tensor] = []
-    normalisers: list[torch.Tensor] = []
-    step = max(1, _SCORES // (batch * heads * keys))
-    for start in range(0, length, step):
-        stop = start + step
-        scores = grouped[..., start:stop, :] @ keys_wide * scale
-        if softcap is not None:
-            scores = scores.div_(softcap).tanh_().mul_(softcap)
-        if seen is not None:
-            scores = scores.masked_fill_(~seen[start:stop], -math.inf)
-        normaliser = scores.logsumexp(dim=-1)
-        # Where a query sees nothing of these keys its normaliser is −inf: it weighs nothing.
-        scores = scores.sub_(normaliser.clamp_min(torch.finfo(wide).min)[..., None]).exp_()
-        outs.append(scores @ values_wide)
-        normalisers.append(normaliser)
-    return (
-        torch.cat(outs, dim=-2).reshape(batch, heads, length, -1),
-        torch.cat(normalisers, dim=-1).reshape(batch, heads, length),
-    )
+    mark = (above, rules.window)
+    if mark not in meter.masks:
+        away = plan.depths[above.rows, None] - above.depths[None, :]
+        near = away < rules.window
+        meter.masks[mark] = None if np.all(near) else torch.from_numpy(near).to(device)
+    return meter.masks[mark]

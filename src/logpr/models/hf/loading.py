@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 from transformers.utils.hub import cached_file
 
 from logpr.errors import MissingExtraError, ModelLoadError, QueryError, UnknownNameError
 from logpr.models._digest import weights_digest
 from logpr.models._options import LoadOptions
+from logpr.models.hf.auto import AUTO, RefiningModel, open_auto, stored_in_float32
+from logpr.models.hf.encdec import HFEncoderDecoder
+from logpr.models.hf.encdec_probe import EXECUTORS as DECODER_EXECUTORS
 from logpr.models.hf.model import HFModel
 from logpr.models.hf.probe import EXECUTORS
 from logpr.models.hf.trunk import quiet
-from logpr.tokens.base import Tokenizer
+from logpr.tokens.seq2seq import Sides
 from logpr.tokens.tokenizer import from_transformers
 
 DTYPES = {
@@ -38,7 +45,7 @@ DTYPES = {
 
 _NOT_CAUSAL = re.compile(
     r"(ForMaskedLM|Classification|ForQuestionAnswering|ForMultipleChoice|ForPreTraining"
-    r"|RewardModel|ForFeatureExtraction)$"
+    r"|RewardModel|ForFeatureExtraction|EncoderModel)$"
 )
 
 _TOKENIZER_FILES = (
@@ -46,64 +53,107 @@ _TOKENIZER_FILES = (
     "tokenizer_config.json",
     "tokenizer.model",
     "spiece.model",
+    "source.spm",
     "vocab.json",
     "vocab.txt",
 )
+
+_OWN = "auto"
+"""How transformers calls the checkpoint's own dtype. (`dtype="auto"` here is another thing.)"""
 
 _SHOWN = 4
 """Names of tensors in a message."""
 
 
-def load_folder(name: str, options: LoadOptions) -> HFModel:
+def load_folder(name: str, options: LoadOptions) -> HFModel | HFEncoderDecoder | RefiningModel:
     """Return the model of a local folder or hub id.
 
     Args:
         name: the folder or id.
-        options: dtype (float32 on a CPU by default, elsewhere the checkpoint's own), device (a GPU
-            where there is one), executor, adapter, trust_remote_code.
+        options: dtype (float32 on a CPU by default, elsewhere the checkpoint's own; `auto` is
+            `open_auto`'s choice, and float32 for encoder–decoder models), device (a GPU where
+            there is one), executor, adapter, trust_remote_code.
 
     Raises:
-        ModelLoadError: it is incomplete, corrupt, or no causal language model.
+        ModelLoadError: it is incomplete, corrupt, or no language model that goes on from x.
         MissingExtraError: it needs a package that is not installed.
         UnknownNameError: no dtype or executor is called that.
         QueryError: the device is not there.
     """
     device = _device(options.device)
-    dtype = _dtype(options.dtype, device)
+    named_dtype = _dtype(options.dtype, device)
     if options.executor is not None:
-        _named(options.executor, EXECUTORS, "executor")
+        known = tuple(dict.fromkeys((*EXECUTORS, *DECODER_EXECUTORS)))
+        _named(options.executor, known, "executor")
     common: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if Path(name).is_dir():
         common["local_files_only"] = True
     with _refusing(name), quiet():
         config = AutoConfig.from_pretrained(name, **common)
     _check_kind(name, config)
-    with _refusing(name), quiet():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are named below, and refused
-            **common,
+    both = bool(getattr(config, "is_encoder_decoder", False))
+    if both and options.batch_invariant:
+        msg = (
+            f"batch_invariant=True is for causal models, and {name!r} ({config.model_type}) has an "
+            f"encoder and a decoder: leave it out, or load a causal model"
         )
-    model, info = loaded
-    _check_complete(name, info)
-    _check_finite(name, model)
-    if options.adapter is not None:
-        with _refusing(options.adapter), quiet():
-            found = model.load_adapter(options.adapter)
-        if found is not None:
-            _check_complete(options.adapter, found.to_dict())
-    model.requires_grad_(requires_grad=False)
-    model.to(device)
-    return HFModel.from_modules(
-        model,
-        _tokenizer(name, common),
-        name=name if options.adapter is None else f"{name} + {options.adapter}",
-        executor=options.executor,
-        digest=_digest(name, options.adapter),
-    )
+        raise ModelLoadError(msg)
+
+    def read(dtype: torch.dtype | None) -> PreTrainedModel:
+        kind: Any = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
+        with _refusing(name), quiet():
+            loaded: Any = kind.from_pretrained(
+                name,
+                config=copy.deepcopy(config),  # reading writes the dtype into it
+                dtype=_OWN if dtype is None else dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are named below, and refused
+                **common,
+            )
+        model, info = loaded
+        _check_complete(name, info)
+        _check_finite(name, model)
+        if options.adapter is not None:
+            with _refusing(options.adapter), quiet():
+                found = model.load_adapter(options.adapter)
+            if found is not None:
+                _check_complete(options.adapter, found.to_dict())
+        model.requires_grad_(requires_grad=False)
+        return cast("PreTrainedModel", model.to(device))
+
+    named = name if options.adapter is None else f"{name} + {options.adapter}"
+    tokenizer = _tokenizer(name, common)
+    # Of files that have been read: what is not there has been refused in its own words by then.
+    digest = cache(partial(_digest, name, options.adapter))
+    if both:
+        model = read(torch.float32 if options.dtype == AUTO else named_dtype)
+        sides = None if tokenizer is None else Sides.of(tokenizer)
+        return HFEncoderDecoder.from_modules(
+            model,
+            sides,
+            name=named,
+            executor=options.executor,
+            digest=digest(),
+            pack_tokens=options.pack_tokens,
+            kv_bytes=options.kv_bytes,
+        )
+
+    def build(model: PreTrainedModel) -> HFModel:
+        return HFModel.from_modules(
+            model,
+            None if tokenizer is None else from_transformers(tokenizer),
+            name=named,
+            executor=options.executor,
+            digest=digest(),
+            pack_tokens=options.pack_tokens,
+            kv_bytes=options.kv_bytes,
+            cache_bytes=options.cache_bytes,
+            batch_invariant=options.batch_invariant,
+        )
+
+    if options.dtype == AUTO:
+        return open_auto(read, build, in_float32=lambda: stored_in_float32(_weight_files(name)))
+    return build(read(named_dtype))
 
 
 def _named(name: str, known: tuple[str, ...], kind: str) -> str:
@@ -128,10 +178,11 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _dtype(name: str | None, device: torch.device) -> torch.dtype | str:
+def _dtype(name: str | None, device: torch.device) -> torch.dtype | None:
+    """Return the dtype of a name; None for the checkpoint's own, and where `auto` is to choose."""
     if name is None:
-        return torch.float32 if device.type == "cpu" else "auto"
-    return DTYPES[_named(name, tuple(DTYPES), "dtype")]
+        return torch.float32 if device.type == "cpu" else None
+    return DTYPES.get(_named(name, (*DTYPES, AUTO), "dtype"))
 
 
 @contextmanager
@@ -159,15 +210,26 @@ def _line(error: Exception) -> str:
 
 def _check_kind(name: str, config: PretrainedConfig) -> None:
     declared = list(config.architectures or ())
-    if getattr(config, "is_encoder_decoder", False):
-        kind = "an encoder-decoder model, which logpr does not run yet"
-    elif declared and all(_NOT_CAUSAL.search(one) for one in declared):
+    if declared and all(_NOT_CAUSAL.search(one) for one in declared):
         kind = "not a causal language model, so it gives no log Pr(y | x)"
+    elif _reads_other_than_text(config):
+        kind = "an encoder-decoder model that reads something else than text"
     else:
         return
     what = ", ".join(declared) or config.model_type
-    msg = f"{name!r} ({what}) is {kind}: load a model of the kind ...ForCausalLM"
+    msg = (
+        f"{name!r} ({what}) is {kind}: load a model of the kind ...ForCausalLM, or one that writes "
+        f"text after reading text, such as T5, BART or Marian"
+    )
     raise ModelLoadError(msg)
+
+
+def _reads_other_than_text(config: PretrainedConfig) -> bool:
+    """Return whether this is an encoder–decoder model whose encoder takes sound or pictures."""
+    if not getattr(config, "is_encoder_decoder", False) or hasattr(config, "auto_map"):
+        return False
+    known = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING.get(type(config), None)
+    return getattr(known, "main_input_name", None) != "input_ids"
 
 
 def _check_complete(name: str, info: dict[str, Any]) -> None:
@@ -219,13 +281,14 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _tokenizer(name: str, common: dict[str, Any]) -> Tokenizer | None:
+def _tokenizer(name: str, common: dict[str, Any]) -> object | None:
+    """Return the tokenizer of transformers, or None where the folder has none."""
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).exists() for file in _TOKENIZER_FILES):
         return None
     with _refusing(name), quiet():
-        tokenizer = AutoTokenizer.from_pretrained(name, **common)
-    return from_transformers(tokenizer)
+        tokenizer: object = AutoTokenizer.from_pretrained(name, **common)
+    return tokenizer
 
 
 def _digest(name: str, adapter: str | None) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,13 +21,20 @@ from logpr.errors import (
     UnknownNameError,
 )
 from logpr.models._head import next_rows
-from logpr.models._speed import SIDE, matmul_flops
+from logpr.models._options import refuse_beside_invariant
 from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
+from logpr.models.hf.company import invariant_length
+from logpr.models.hf.devices import exact_float32, matmul_rate
+from logpr.models.hf.fixed import FixedHead
 from logpr.models.hf.head import Head
+from logpr.models.hf.invariant import NAME as INVARIANT
+from logpr.models.hf.kept import PrefixStore
 from logpr.models.hf.pieces import Executor
+from logpr.models.hf.precision import Decision
 from logpr.models.hf.probe import EXECUTORS, Tried, choose
 from logpr.models.hf.scoring import score_pack
+from logpr.models.hf.spans import Spanned
 from logpr.models.hf.trunk import Trunk, embedding, quiet
 from logpr.models.hf.verify import check_causal, find_head
 from logpr.tokens.base import Tokenizer
@@ -34,6 +43,9 @@ from logpr.tokens.trie import pack_of_sequences
 
 _ROWS = 64
 """Rows of whole logits that are projected at once."""
+
+CACHE_BYTES = 2**28
+"""Keys and values of prefixes held from call to call."""
 
 _DIGESTED = 2**16
 """Bytes of each tensor in the digest of a model that comes from no file."""
@@ -44,11 +56,13 @@ class HFModel:
 
     __slots__ = (
         "_context_length",
+        "_decision",
         "_end_ids",
         "_executor",
         "_head",
         "_probe_report",
         "_provenance",
+        "_store",
         "_tokenizer",
         "_trunk",
         "_vocab_size",
@@ -65,6 +79,7 @@ class HFModel:
         context_length: int,
         provenance: ModelProvenance,
         probe_report: tuple[Tried, ...],
+        cache_bytes: int | None = None,
     ) -> None:
         self._trunk = trunk
         self._head = head
@@ -72,9 +87,13 @@ class HFModel:
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._context_length = context_length
-        self._end_ids = _end_ids(trunk.model, vocab_size)
+        self._end_ids = declared_end_ids(trunk.model, vocab_size)
         self._provenance = provenance
         self._probe_report = probe_report
+        self._decision: Decision | None = None
+        self._store = PrefixStore(CACHE_BYTES if cache_bytes is None else cache_bytes)
+        if isinstance(executor, Spanned):
+            executor.store = self._store
 
     @classmethod
     def from_modules(
@@ -85,6 +104,10 @@ class HFModel:
         name: str | None = None,
         executor: str | None = None,
         digest: str | None = None,
+        pack_tokens: int | None = None,
+        kv_bytes: int | None = None,
+        cache_bytes: int | None = None,
+        batch_invariant: bool = False,
     ) -> HFModel:
         """Return the model around a module in memory, after probing it.
 
@@ -94,15 +117,22 @@ class HFModel:
             name: for provenance; the class by default.
             executor: the one to use; by default the fastest that the probe finds right.
             digest: of the weights; computed from the tensors by default.
+            pack_tokens: tokens of a forward pass at most.
+            kv_bytes: keys and values held of the prefix in work; a longer one is fed again.
+            cache_bytes: keys and values of prefixes held from call to call; 0 holds none.
+            batch_invariant: give a sequence the same bits alone and in any company.
 
         Raises:
-            ModelLoadError: it is no causal language model, or the executor is not right for it.
+            ModelLoadError: it is no causal language model, or the executor is not right for it, or
+                batch invariance cannot be kept.
             ModelOutputError: its forward pass gives no numbers.
             UnknownNameError: no executor is called that.
         """
         if executor is not None and executor not in EXECUTORS:
             msg = f"no executor is called {executor!r}; there are {', '.join(EXECUTORS)}"
             raise UnknownNameError(msg)
+        if batch_invariant:
+            refuse_beside_invariant(executor=executor, pack_tokens=pack_tokens, kv_bytes=kv_bytes)
         model.eval()  # type: ignore[no-untyped-call]
         context_length = context_length_of(model)
         with quiet():
@@ -111,21 +141,34 @@ class HFModel:
             check_causal(trunk, vocab_size=ids, context_length=context_length)
             try:
                 choice = choose(
-                    trunk, head, vocab_size=ids, context_length=context_length, forced=executor
+                    trunk,
+                    head,
+                    vocab_size=ids,
+                    context_length=context_length,
+                    forced=executor,
+                    tiled=batch_invariant,
                 )
+                if batch_invariant:
+                    head = FixedHead.like(head)
+                    context_length = invariant_length(
+                        choice, head, model, vocab_size=ids, context_length=context_length
+                    )
             except ModelOutputError as error:
                 msg = (
                     f"{type(model).__name__} in {model.dtype}, on random tokens at load: {error}; "
                     f"its weights are damaged, or need dtype='float32'"
                 )
                 raise ModelOutputError(msg) from error
-        if executor not in (None, choice.executor.name):
+        if not batch_invariant and executor not in (None, choice.executor.name):
             reason = next(one.reason for one in choice.tried if one.executor == executor)
             msg = (
                 f"executor={executor!r} is not right for {type(model).__name__}: {reason}; leave "
                 f"it out, or give executor='plain'"
             )
             raise ModelLoadError(msg)
+        if isinstance(choice.executor, Spanned):
+            choice.executor.budget = pack_tokens or choice.executor.budget
+            choice.executor.kept_bytes = kv_bytes or choice.executor.kept_bytes
         provenance = ModelProvenance(
             model=type(model).__name__ if name is None else name,
             backend="transformers",
@@ -133,7 +176,7 @@ class HFModel:
             tokenizer_digest=None if tokenizer is None else tokenizer.digest,
             dtype=str(model.dtype).removeprefix("torch."),
             device=str(trunk.device),
-            executor=choice.executor.name,
+            executor=INVARIANT if batch_invariant else choice.executor.name,
             noise_packing=choice.noise_packing,
             noise_precision=choice.noise_precision,
             versions=library_versions("numpy", "tokenizers", "torch", "transformers"),
@@ -147,7 +190,25 @@ class HFModel:
             context_length=context_length,
             provenance=provenance,
             probe_report=choice.tried,
+            cache_bytes=cache_bytes,
         )
+
+    @contextmanager
+    def apart(self, *, keep: bool = True) -> Iterator[bool]:
+        """Inside the block, reuse only what the block itself computed; drop it at the end.
+
+        Args:
+            keep: False holds no prefix from call to call.
+        """
+        if not isinstance(self._executor, Spanned):
+            yield False
+            return
+        with self._executor.storing(PrefixStore(self._store.room) if keep else None):
+            yield keep
+
+    def forget(self) -> None:
+        """Drop the keys and values that are held of prefixes of earlier calls."""
+        self._store.clear()
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -180,6 +241,21 @@ class HFModel:
         return self._probe_report
 
     @property
+    def decision(self) -> Decision | None:
+        """Return why dtype='auto' came to this model; None where the dtype was given."""
+        return self._decision
+
+    def decided(self, decision: Decision) -> HFModel:
+        """Return the same model with the reason for its dtype.
+
+        Args:
+            decision: what dtype='auto' came to.
+        """
+        out = copy.copy(self)
+        out._decision = decision  # noqa: SLF001 - a copy of its own
+        return out
+
+    @property
     def matmul_weights(self) -> tuple[int, int]:
         """Weights that each token through the layers meets, and each row through the head.
 
@@ -198,21 +274,14 @@ class HFModel:
 
     def matmul_rate(self) -> float:
         """Return the FLOP/s of a plain matmul in the library, type and place of this model."""
-        model = self._trunk.model
-        square = torch.ones((SIDE, SIDE), dtype=model.dtype, device=self._trunk.device)
-
-        def multiply() -> None:
-            square @ square
-            if square.is_cuda:
-                torch.cuda.synchronize()
-
-        return matmul_flops(multiply)
+        return matmul_rate(self._trunk.model.dtype, self._trunk.device)
 
     def edges(self, pack: Pack, *, evidence: Evidence = NO_EVIDENCE) -> EdgeScores:
         """Return the log-probability of every edge of `pack`."""
         self._check(pack)
         return score_pack(self._executor, self._head, pack, evidence)
 
+    @exact_float32()
     def next_logits(self, prefixes: Sequence[Sequence[int]]) -> NextRows:
         """Return the distribution after each prefix of token ids."""
         if not prefixes:
@@ -245,6 +314,7 @@ class HFModel:
                 f"truncate='left'"
             )
             raise ContextLengthError(msg)
+        assert not pack.sources, "a source, and no encoder to read it"
         assert pack.token_ids.max(initial=0) < self._vocab_size, "an id outside the vocabulary"
 
 
@@ -271,7 +341,13 @@ def _stretch(config: PretrainedConfig) -> float:
     return float(rope["factor"]) if rope.get("rope_type") == "dynamic" else 1.0
 
 
-def _end_ids(model: PreTrainedModel, vocab_size: int) -> tuple[int, ...]:
+def declared_end_ids(model: PreTrainedModel, vocab_size: int) -> tuple[int, ...]:
+    """Return the end tokens of the generation config, else of the config; () where none is named.
+
+    Args:
+        model: any.
+        vocab_size: ids from here on do not count.
+    """
     declared = None
     if model.generation_config is not None:
         declared = model.generation_config.eos_token_id

@@ -1,8 +1,7 @@
 """Packs cut into pieces of bounded size, and the form in which states come back from a run.
 
 A piece is a set of whole root-to-leaf paths, next to each other in depth-first order; the ancestors
-that it shares with the piece before are fed again. (Keeping their keys and values instead is a
-matter of the executor alone: what it yields stays the same.)
+that it shares with the piece before are fed again. (`spans` feeds nothing again.)
 """
 
 from __future__ import annotations
@@ -29,6 +28,17 @@ class States:
     rows: Float[torch.Tensor, "rows width"]
     edges: IntEdges
     row_of_edge: IntEdges
+
+    def part(self, start: int, stop: int) -> States:
+        """Return the rows start … stop − 1, and the edges that are read from them.
+
+        Args:
+            start: the first row.
+            stop: the row after the last.
+        """
+        first, last = np.searchsorted(self.row_of_edge, [start, stop])
+        here = slice(first, last)
+        return States(self.rows[start:stop], self.edges[here], self.row_of_edge[here] - start)
 
 
 @runtime_checkable
@@ -70,12 +80,9 @@ def pieces(pack: Pack, *, budget: int, limit: int | None = None) -> Iterator[Pie
         budget: nodes in a piece.
         limit: nodes that a piece never exceeds unless one path does.
     """
-    size = len(pack)
-    starts = np.searchsorted(pack.edge_nodes, np.arange(size + 1))
-    read = np.flatnonzero(starts[pack.ends] > starts[:-1])
-    if len(read) == 0:
+    kept = read_part(pack)
+    if len(kept) == 0:
         return
-    kept = _subset(pack, read)
     parents = kept.parents.tolist()
     leaves = np.flatnonzero(kept.ends == np.arange(1, len(kept) + 1)).tolist()
     above: list[int] = []  # ancestors that are fed again
@@ -90,6 +97,16 @@ def pieces(pack: Pack, *, budget: int, limit: int | None = None) -> Iterator[Pie
             room = _room(budget, limit, len(above))
         stop = leaf + 1
     yield _piece(kept, above, first, stop)
+
+
+def read_part(pack: Pack) -> Pack:
+    """Return the pack without the nodes below which nothing is read; its edges are all there.
+
+    Args:
+        pack: no edge at ROOT.
+    """
+    starts = np.searchsorted(pack.edge_nodes, np.arange(len(pack) + 1))
+    return _subset(pack, np.flatnonzero(starts[pack.ends] > starts[:-1]))
 
 
 def _room(budget: int, limit: int | None, ancestors: int) -> int:

@@ -1,12 +1,86 @@
-"""What the running dtype costs: the same weights in float32, widened a layer at a time."""
+"""What the running dtype costs and what it gains.
+
+Costs: the same weights in float32, widened a layer at a time. Gains: the rate of a matmul.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
+
+from logpr.models._speed import best_seconds
+
+_ROWS = 1024
+"""Of the matmul that rates are measured on: a piece of a pack has about as many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """FLOP/s of [rows, inner] × [inner, outer] in float32 and in bfloat16."""
+
+    shape: tuple[int, int, int]
+    float32: float
+    bfloat16: float
+
+    @property
+    def gain(self) -> float:
+        """Return how many times faster bfloat16 is."""
+        return self.bfloat16 / self.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What dtype='auto' came to, and on what grounds.
+
+    `tokens_per_second` is of float32 and of bfloat16 on the probe's trie, None where the matmul had
+    settled it.
+    """
+
+    ranks_in: Literal["bfloat16", "float32"]
+    reason: str
+    rates: Rates
+    tokens_per_second: tuple[float, float] | None = None
+
+
+def matmul_rates(model: nn.Module) -> Rates:
+    """Return the rates of the largest matmul in the layers of a model, where the model is.
+
+    Args:
+        model: any with a weight of two axes outside its embeddings; of the others, a square of 1.
+    """
+    shape = max(
+        (
+            (weight.shape[1], weight.shape[0])
+            for module in model.modules()
+            if isinstance(module, nn.ModuleList)
+            for weight in module.parameters()
+            if weight.dim() == 2  # noqa: PLR2004 - a matrix
+        ),
+        key=lambda sizes: sizes[0] * sizes[1],
+        default=(1, 1),
+    )
+    device = next(model.parameters()).device
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        rows = torch.ones((_ROWS, shape[0]), dtype=dtype, device=device)
+        weight = torch.ones((shape[1], shape[0]), dtype=dtype, device=device)
+        seconds[dtype] = best_seconds(_product(rows, weight), repeat=3)
+    work = 2.0 * _ROWS * shape[0] * shape[1]
+    return Rates((_ROWS, *shape), work / seconds[torch.float32], work / seconds[torch.bfloat16])
+
+
+def _product(rows: torch.Tensor, weight: torch.Tensor):  # type: ignore[no-untyped-def] # noqa: ANN202 - a closure
+    def multiply() -> None:
+        nn.functional.linear(rows, weight)
+        if rows.is_cuda:
+            torch.cuda.synchronize()
+
+    return multiply
 
 
 def is_low(dtype: torch.dtype) -> bool:

@@ -23,9 +23,14 @@ import torch
 
 from logpr.models._probe import largest_difference, plain_paths, probe_pack
 from logpr.models.base import NO_EVIDENCE, EdgeScores
-from logpr.models.hf.beyond import agrees_beyond
+from logpr.models.hf.beyond import agrees_beyond, low_blocks
+from logpr.models.hf.cached import Cached
+from logpr.models.hf.decoder import Decoder
+from logpr.models.hf.devices import budgets, exact_float32
 from logpr.models.hf.forest import Forest
+from logpr.models.hf.fused import shorter_forwards
 from logpr.models.hf.head import Head
+from logpr.models.hf.invariant import Invariant
 from logpr.models.hf.mask import Masked, forms
 from logpr.models.hf.packed import Packed
 from logpr.models.hf.pieces import Executor
@@ -33,15 +38,19 @@ from logpr.models.hf.plain import Plain, growing
 from logpr.models.hf.precision import is_low, widened
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.shrunk import thresholds
+from logpr.models.hf.spans import Spanned
 from logpr.models.hf.trunk import Trunk
 from logpr.tokens.pack import Pack
 from logpr.tokens.trie import TokenTrie
 
-EXECUTORS = ("forest", "mask", "plain")
+EXECUTORS = ("forest", "mask", "cache", "plain")
 """Fastest first."""
 
-_BUDGETS = {"forest": 2048, "mask": 1024}
+_PIECE = 1024
 """Nodes in a piece: under a mask, attention scores are [heads, nodes, nodes]."""
+
+_TRIAL_SPANS = 3
+"""Spans in which the trial of `forest` runs, so that keys held between them are tried too."""
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 """Nats a token. Models keep islands of float32 even in float64; in float32 random tokens through
@@ -89,10 +98,18 @@ class _Bench:
     plain: Plain
     reference: EdgeScores
     worth: float
+    tiled: bool
 
 
+@exact_float32()
 def choose(
-    trunk: Trunk, head: Head, *, vocab_size: int, context_length: int, forced: str | None = None
+    trunk: Trunk,
+    head: Head,
+    *,
+    vocab_size: int,
+    context_length: int,
+    forced: str | None = None,
+    tiled: bool = False,
 ) -> Choice:
     """Return the fastest executor that is right; `plain` where none else is.
 
@@ -102,6 +119,7 @@ def choose(
         vocab_size: ids that have an embedding and a row of the head.
         context_length: of the model.
         forced: the only executor to try beside `plain`.
+        tiled: try `forest` alone, in passes of fixed shape.
 
     Raises:
         ModelOutputError: the model's own forward pass gives no distribution.
@@ -110,17 +128,17 @@ def choose(
     longest = context_length if grown is None else min(context_length, grown.original)
     pack = probe_pack(vocab_size, longest)
     plain = Plain(trunk, grown)
-    names = [name for name in EXECUTORS[:-1] if forced in (None, name)]
+    names = ["forest"] if tiled else [n for n in EXECUTORS[:-1] if forced in (None, n)]
     low = is_low(trunk.model.dtype)
     started = time.perf_counter()
     own = score_pack(plain, head, pack, NO_EVIDENCE)
     speed = sum(len(path.token_ids) for path in plain_paths(pack)) / _since(started)
-    taken: Packed | None = None
+    taken: Executor | None = None
     tried: list[Tried] = []
     with widened(trunk.model) if low else nullcontext():
         reference = score_pack(plain, head, pack, NO_EVIDENCE) if low else own
         worth = _worth_of_a_token(plain, head, pack, reference) if names else 0.0
-        bench = _Bench(trunk, head, pack, plain, reference, worth)
+        bench = _Bench(trunk, head, pack, plain, reference, worth, tiled)
         for name in names:
             if taken is None:
                 taken, line = _try(name, bench)
@@ -156,16 +174,20 @@ def choose(
     return Choice(plain if taken is None else taken, tuple(tried), packing, precision)
 
 
-def _try(name: str, bench: _Bench) -> tuple[Packed | None, Tried]:
+def _try(name: str, bench: _Bench) -> tuple[Executor | None, Tried]:
     """Return the executor if it is right, and its line in any case; never raises."""
-    if not bench.trunk.takes_positions:
+    if name != "cache" and not bench.trunk.takes_positions:
         reason = "the model takes no position ids, so siblings cannot share their positions"
         return None, _refused(name, reason)
     best: Tried | None = None
-    for run in _runs(name, bench.trunk):
-        packed = Packed(name, run, bench.plain, _BUDGETS[name])
+    for run in _runs(name, bench):
+        trial = _executor(run, bench, None)
+        if isinstance(run, Forest):
+            budget = len(bench.pack) // _TRIAL_SPANS + 1
+            trial = Invariant(run) if run.tiled else Spanned(run, budget=budget)
         try:
-            scores = score_pack(packed, bench.head, bench.pack, NO_EVIDENCE)
+            with low_blocks(bench.trunk.model):
+                scores = score_pack(trial, bench.head, bench.pack, NO_EVIDENCE)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, it is then run plain
             line = _refused(name, f"it fails: {_first_line(error)}")
         else:
@@ -173,15 +195,38 @@ def _try(name: str, bench: _Bench) -> tuple[Packed | None, Tried]:
             line = _verdict(name, difference, bench)
         if line.accepted:
             limit, why = _limit(run, bench)
-            return replace(packed, limit=limit), replace(line, reason=line.reason + why)
+            return _executor(run, bench, limit), replace(line, reason=line.reason + why)
         best = line if best is None else best
     assert best is not None, name
     return None, best
 
 
-def _runs(name: str, trunk: Trunk) -> Iterator[Forest | Masked]:
+def _executor(run: Forest | Masked | Cached, bench: _Bench, limit: int | None) -> Executor:
+    if isinstance(run, Cached):
+        return replace(run, limit=limit)
+    if isinstance(run, Masked):
+        return Packed("mask", run, bench.plain, _PIECE, limit)
+    if run.tiled:
+        return Invariant(run, limit=limit)
+    if limit is not None:
+        return Packed("forest", run, bench.plain, _PIECE, limit)
+    room = budgets(bench.trunk)
+    return Spanned(run, budget=room.rows, kept_bytes=room.kept_bytes)
+
+
+def _runs(name: str, bench: _Bench) -> Iterator[Forest | Masked | Cached]:
+    trunk = bench.trunk
     if name == "forest":
-        yield Forest(trunk, layers=trunk.config.num_hidden_layers)
+        forest = Forest(trunk, layers=trunk.config.num_hidden_layers, tiled=bench.tiled)
+        shorter = shorter_forwards(trunk.model)
+        if shorter:
+            yield replace(forest, shorter=shorter)
+        yield forest
+    elif name == "cache":
+        cached = Cached(Decoder(trunk), bench.plain)
+        yield cached
+        yield replace(cached, steps=True)
+        yield replace(cached, rows=1)
     else:
         yield from forms(trunk)
 
@@ -200,24 +245,33 @@ def _verdict(name: str, difference: float, bench: _Bench) -> Tried:
     return Tried(name, difference <= allowed, difference, reason, None)
 
 
-def _limit(run: Forest | Masked, bench: _Bench) -> tuple[int | None, str]:
+def _limit(run: Forest | Masked | Cached, bench: _Bench) -> tuple[int | None, str]:
     """Return beyond how many nodes of a piece the run is not known to be right, and the words."""
     limits: list[int] = []
-    words = ""
+    words = _words(run)
+    longer = "is refused" if bench.tiled else "runs plain"
     declared = thresholds(bench.trunk.config)
     if declared:
         lowest = min(declared, key=lambda one: one.tokens)
-        doubt = agrees_beyond(run)
+        doubt = agrees_beyond(run, bench.trunk)
         if doubt is None:
             words += f"; also beyond {lowest.name}={lowest.tokens}"
         else:
             limits.append(lowest.tokens)
-            words += f"; longer than {lowest.name}={lowest.tokens} runs plain, because {doubt}"
+            words += f"; longer than {lowest.name}={lowest.tokens} {longer}, because {doubt}"
     if bench.plain.growing is not None:
         # One less: angles that have grown go back only for a sequence shorter than the original.
         limits.append(bench.plain.growing.original - 1)
-        words += f"; longer than {limits[-1]} runs plain (rotary angles change there)"
+        words += f"; longer than {limits[-1]} {longer} (rotary angles change there)"
     return min(limits, default=None), words
+
+
+def _words(run: Forest | Masked | Cached) -> str:
+    if isinstance(run, Cached) and run.steps:
+        return "; its layers go on from a prefix by one token at a time"
+    if isinstance(run, Cached) and run.rows == 1:
+        return "; one branch at a time"
+    return ""
 
 
 def _worth_of_a_token(plain: Plain, head: Head, pack: Pack, scores: EdgeScores) -> float:

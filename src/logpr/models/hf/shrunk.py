@@ -23,7 +23,11 @@ LOW = 8
 """The threshold of the small copy; the probe's paths are up to six times as long."""
 
 _THRESHOLD = re.compile(r"window|chunk|floor_scale")
-_NO_THRESHOLD = re.compile(r"chunk_size_feed_forward|max_window_layers|pattern")
+_NO_THRESHOLD = re.compile(
+    r"chunk_size_feed_forward|max_window_layers|pattern"
+    # Of recurrent layers, which compute the same in blocks of any size: see `beyond.low_blocks`.
+    r"|^(mamba_|ssm_)?chunk_size$"
+)
 
 _DIMENSIONS = {
     "hidden_size": 64,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import ERROR
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
 from logpr._types import IntNodes
@@ -24,11 +25,24 @@ Mask = torch.Tensor | Mapping[str, torch.Tensor]
 class Trunk:
     """What is called for states: the base model, or the whole model where its head is part of it.
 
-    With `whole` the states are the model's own logits.
+    With `whole` the states are the model's own logits. With a `source` it is the decoder of an
+    encoder–decoder model, which attends to these states of the encoder: `given` makes one.
     """
 
     model: PreTrainedModel
     whole: bool = False
+    source: Float[torch.Tensor, "1 tokens width"] | None = None
+
+    def given(self, source_ids: Sequence[int]) -> Trunk:
+        """Return the decoder after the encoder has read x.
+
+        Args:
+            source_ids: x, at least one token.
+        """
+        ids = torch.tensor([list(source_ids)], device=self.device)
+        with torch.inference_mode():
+            out = self.model.get_encoder()(input_ids=ids)
+        return replace(self, source=out.last_hidden_state)
 
     @property
     def device(self) -> torch.device:
@@ -44,12 +58,39 @@ class Trunk:
     def takes_positions(self) -> bool:
         """Return whether the model declares a parameter for positions (siblings share theirs)."""
         # A whole model may hand it on to its base model among other keywords.
-        modules = (self._module, self.model.base_model)
+        modules = (self.module, self.model.base_model)
         return any("position_ids" in inspect.signature(one.forward).parameters for one in modules)
 
     @property
-    def _module(self) -> nn.Module:
-        return self.model if self.whole else self.model.base_model
+    def outcomes(self) -> int:
+        """Return the number of ids that can be fed: rows of the embedding that reads them."""
+        if self.source is None:
+            return len(embedding(self.model))
+        return len(embedding(self.model.get_decoder()))  # type: ignore[no-untyped-call]
+
+    @property
+    def module(self) -> nn.Module:
+        """Return what is called."""
+        if self.whole:
+            return self.model
+        if self.source is not None:
+            return cast("nn.Module", self.model.get_decoder())  # type: ignore[no-untyped-call]
+        return self.model.base_model
+
+    def inputs(self, token_ids: Int64[torch.Tensor, "batch tokens"]) -> dict[str, Any]:
+        """Return what is called with: ids, and the states of the encoder.
+
+        Args:
+            token_ids: on the device.
+        """
+        if self.source is None:
+            return {"input_ids": token_ids}
+        read = self.source.expand(len(token_ids), -1, -1)
+        if self.whole:
+            # By its class: some models take a tuple apart in their own ways.
+            named = BaseModelOutput(last_hidden_state=read)
+            return {"decoder_input_ids": token_ids, "encoder_outputs": named}
+        return {"input_ids": token_ids, "encoder_hidden_states": read}
 
     def __call__(
         self, token_ids: IntNodes, *, positions: IntNodes | None = None, mask: Mask | None = None
@@ -62,13 +103,13 @@ class Trunk:
             mask: of which token sees which, in the form that the model takes.
         """
         device = self.device
-        given: dict[str, Any] = {"input_ids": torch.from_numpy(token_ids).to(device)[None]}
+        given = self.inputs(torch.from_numpy(token_ids).to(device)[None])
         if positions is not None:
             given["position_ids"] = torch.from_numpy(positions).to(device)[None]
         if mask is not None:
             given["attention_mask"] = mask
         with torch.inference_mode():
-            out = self._module(**given, use_cache=False)
+            out = self.module(**given, use_cache=False)
         states: torch.Tensor = out.logits if self.whole else out.last_hidden_state
         return states[0]
 

@@ -35,9 +35,10 @@ def open_logits(rest: str, options: LoadOptions) -> LogitsModel:
 
     Args:
         rest: the file's path.
-        options: none is taken.
+        options: `batch_invariant` is taken, and true in any case.
     """
-    refuse_unused(options, backend="logits")
+    # Each row is read by itself: what else is asked changes no bit.
+    refuse_unused(options, backend="logits", takes=("batch_invariant",))
     return LogitsModel.from_file(Path(rest).expanduser())
 
 

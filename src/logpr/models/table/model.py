@@ -35,9 +35,10 @@ def open_table(rest: str, options: LoadOptions) -> TableModel:
 
     Args:
         rest: the file's path.
-        options: none is taken.
+        options: `batch_invariant` is taken, and true in any case.
     """
-    refuse_unused(options, backend="table")
+    # Each row is read by itself: what else is asked changes no bit.
+    refuse_unused(options, backend="table", takes=("batch_invariant",))
     return TableModel.from_file(Path(rest).expanduser())
 
 

@@ -19,6 +19,10 @@ def draw(value: Provenance, pen: Pen) -> Iterator[Text]:
         yield pen.hanging(Text(f"{name:<{names}}  ", "dim"), pen.words(fact))
 
 
+def _refines(dtype: str | None) -> str:
+    return "" if dtype is None else f"; rankings that are close are decided in {dtype}"
+
+
 def _facts(value: Provenance) -> list[tuple[str, str]]:
     ends = " ".join(map(str, value.end_ids)) or "none scored"
     count = "not known" if value.bos_count is None else f"{value.bos_count} fed"
@@ -35,7 +39,7 @@ def _facts(value: Provenance) -> list[tuple[str, str]]:
     return [
         ("model", model.model),
         ("backend", f"{model.backend}, {model.executor} executor"),
-        ("runs in", f"{model.dtype} on {model.device}"),
+        ("runs in", f"{model.dtype} on {model.device}{_refines(model.refines)}"),
         ("weights", model.weights_digest or "no digest"),
         ("tokenizer", model.tokenizer_digest or "no digest"),
         ("noise", f"packing {figure(model.noise_packing)}, precision {precision}"),

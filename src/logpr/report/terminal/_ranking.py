@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from logpr._values import Ranking, Score
-from logpr.report.numbers import NULL, count, decimals, fixed, percent, plural, probability
+from logpr.report.numbers import NULL, count, decimals, fixed, percent, plural
 from logpr.report.terminal._columns import Column, TextColumn, columns, figures, labels
 from logpr.report.terminal._parts import candidate_text, prompt_line, warning_lines
 from logpr.report.terminal._pen import Pen
@@ -31,41 +31,44 @@ def draw(ranking: Ranking, pen: Pen) -> Iterator[Text]:
         yield pen.words(f"… and {plural(hidden, 'more candidate')}", "dim")
     yield Text()
     yield pen.sentence(words.verdict(ranking))
-    for line in (words.fork(ranking), words.label(ranking)):
+    for line in (words.fork(ranking), words.label(ranking), words.dropped(ranking)):
         if line:
             yield pen.sentence(line)
     yield from _winners(ranking, pen)
     yield from warning_lines(words.warnings(ranking), pen)
     yield Text()
     yield pen.words(meaning(ranking.end, scored(ranking.candidates, "the candidate")), "dim")
-    if len(ranking.candidates) > 1:
+    if any(score.choice_prob is not None for score in ranking.candidates[1:]):
         yield pen.words("share: Pr(this one | one of them); the bars show it too.", "dim")
     if ranking.provenance is not None:
         yield pen.words(source(ranking.provenance), "dim")
 
 
 def _table(ranking: Ranking, pen: Pen) -> list[Column | TextColumn]:
-    scores = [ranking.candidates[index] for index in ranking.order[:MOST_ROWS]]
+    scores = words.listed(ranking)[:MOST_ROWS]
     alone = len(ranking.candidates) == 1
     led = not (alone or ranking.tie)
-    places = decimals(score.logprob for score in scores)
+    places = decimals(score.upper if score.pruned else score.logprob for score in scores)
     out: list[Column | TextColumn] = []
     if not alone:
-        out.append(figures(pen, "", [f"{place}" for place in range(1, len(scores) + 1)]))
+        ranked = len(ranking.order)
+        places_of = range(1, len(scores) + 1)
+        out.append(figures(pen, "", [f"{n}" if n <= ranked else "" for n in places_of]))
     styles = tuple("bold" if led and place == 0 else "" for place in range(len(scores)))
     out.append(TextColumn("candidate", tuple(map(candidate_text, scores)), styles))
     if ranking.rule not in _SHOWN_RULES:
         values = [words.rule_value(score, ranking.rule) for score in scores]
         written = [fixed(value, decimals(values)) for value in values]
         out.append(_column(ranking, ranking.rule, written, 99, pen))
-    written = [fixed(score.logprob, places) for score in scores]
+    written = [words.bounded(score, places) for score in scores]
     out.append(_column(ranking, "logprob", written, 90, pen))
     if any(score.exact is False for score in scores):
         out.append(figures(pen, "bounds", [_bounds(score, places) for score in scores], 80))
-    out.append(figures(pen, "Pr", [probability(score.logprob) for score in scores], 70))
+    out.append(figures(pen, "Pr", [words.bounded_probability(score) for score in scores], 70))
     written = [fixed(score.per_token) for score in scores]
     out.append(_column(ranking, "per_token", written, 40, pen))
-    if not alone:
+    shared = any(score.choice_prob is not None for score in scores)
+    if not alone and (shared or ranking.top is None):
         written = [percent(score.choice_prob) for score in scores]
         out.append(_column(ranking, "choice_prob", written, 60, pen))
     out.append(figures(pen, "tokens", [count(score.tokens) for score in scores], 20))
@@ -74,7 +77,7 @@ def _table(ranking: Ranking, pen: Pen) -> list[Column | TextColumn]:
     if ranking.label is not None:
         marks = ["label" if score.index == ranking.label else "" for score in scores]
         out.append(labels(pen, "", marks, 50))
-    if not alone and any(score.choice_prob is not None for score in scores):
+    if not alone and shared:
         bars = tuple(pen.bar(score.choice_prob) for score in scores)
         out.append(Column("", bars, worth=35, right=False))
     return out

@@ -27,6 +27,9 @@ class RankingsTally:
     queries: int = 0
     candidates: int = 0
     ties: int = 0
+    top: int | None = None
+    tokens_fed: int = 0
+    tokens_full: int = 0
     flips: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -37,8 +40,12 @@ class RankingsTally:
         self.queries += 1
         self.candidates += len(ranking.candidates)
         self.ties += ranking.tie
+        self.top = ranking.top
+        self.tokens_fed += ranking.tokens_fed or 0
+        self.tokens_full += ranking.tokens_full or 0
         others = (rule for rule, who in ranking.winners if who not in (ranking.best, None))
-        self.flips.update(others)
+        if ranking.top is None:  # else it hangs on what was dropped whether others are known
+            self.flips.update(others)
         self.warnings.update({text.partition(":")[0] for text in words.warnings(ranking)})
 
 
@@ -60,6 +67,13 @@ def draw(
     rule = f", ranked by {tally.shown[0].rule}" if tally.shown else ""
     ties = f"; {plural(tally.ties, 'tie')} within numerical noise" if tally.ties else ""
     yield pen.words(f"{many}{rule}{ties}.")
+    if tally.top is not None:
+        best = "best" if tally.top == 1 else f"{count(tally.top)} best"
+        yield pen.words(
+            f"Only the {best} of each (top={tally.top}): {count(tally.tokens_fed)} tokens went "
+            f"through the model, instead of {count(tally.tokens_full)}. Of other rules nothing "
+            f"is counted: they need every candidate whole (leave out --top)."
+        )
     of = count(tally.queries)
     for name, number in tally.flips.most_common():
         yield pen.words(f"{name} picks another winner in {count(number)} of {of}.")
@@ -91,5 +105,8 @@ def _note(ranking: Ranking) -> str:
     notes = ["tie"] if ranking.tie else []
     if ranking.label is not None and ranking.label in ranking.order:
         place = ranking.order.index(ranking.label) + 1
-        notes.append("label first" if place == 1 else f"label {place} of {len(ranking.order)}")
+        notes.append(f"label {place} of {len(ranking.candidates)}" if place > 1 else "label first")
+    elif ranking.label is not None and 0 <= ranking.label < len(ranking.candidates):
+        best = "first" if len(ranking.order) == 1 else f"among the first {len(ranking.order)}"
+        notes.append(f"label not {best}")
     return ", ".join(notes)

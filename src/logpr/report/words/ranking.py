@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logpr._values import Ranking, Score
-from logpr.report.numbers import fixed, plural, signed, times
+from logpr.report.numbers import count, fixed, plural, probability, signed, times
 from logpr.report.texts import ids_text
 from logpr.report.words.parts import Quoted, Sentence, rule_of, unit
 
@@ -26,6 +26,51 @@ def rule_value(score: Score, rule: str) -> float | None:
         **dict(score.rule_values),
     }
     return values.get(rule)
+
+
+def listed(ranking: Ranking) -> list[Score]:
+    """Return the candidates as a view lists them: those in order, then the others, best first.
+
+    Under `top` those are the whole ones that are none of the k best, and the dropped ones, by what
+    they are at most.
+    """
+    rest = set(range(len(ranking.candidates))) - set(ranking.order)
+    places = [*ranking.order, *sorted(rest, key=lambda i: (-_most(ranking.candidates[i]), i))]
+    return [ranking.candidates[place] for place in places]
+
+
+def _most(score: Score) -> float:
+    known = score.upper if score.pruned else score.logprob
+    return -math.inf if known is None else known
+
+
+def bounded(score: Score, places: int = 4) -> str:
+    """Return log Pr, or for a dropped candidate what it is at most."""
+    return f"≤ {fixed(score.upper, places)}" if score.pruned else fixed(score.logprob, places)
+
+
+def bounded_probability(score: Score) -> str:
+    """Return Pr, or for a dropped candidate what it is at most."""
+    if score.pruned:
+        return f"≤ {probability(score.upper)}"
+    return probability(score.logprob)
+
+
+def dropped(ranking: Ranking) -> Sentence:
+    """Return what `top` spared and what it left open, or () where it was not asked for."""
+    if ranking.top is None:
+        return ()
+    number = sum(score.pruned for score in ranking.candidates)
+    if not number:
+        return ("No candidate was dropped on the way.",)
+    were = "candidate was" if number == 1 else "candidates were"
+    best = "be the best" if ranking.top == 1 else f"be among the {count(ranking.top)} best"
+    said = (
+        f"{count(number)} {were} dropped, whose first tokens prove that they cannot {best}: "
+        f"{count(ranking.tokens_fed)} tokens went through the model, instead of "
+        f"{count(ranking.tokens_full)}. Shares, and who wins under other rules, are not known."
+    )
+    return (said,)
 
 
 def lower_wins(ranking: Ranking) -> bool:
@@ -58,12 +103,15 @@ def headline(ranking: Ranking) -> str:
         return many
     lower = " (lower wins)" if lower_wins(ranking) else ""
     called = "log Pr" if ranking.rule == "logprob" else ranking.rule
+    if ranking.top is not None and ranking.top < len(ranking.candidates):
+        best = "the best" if ranking.top == 1 else f"the {count(ranking.top)} best"
+        return f"{many}, {best} by {called}"
     return f"{many}, ranked by {called}{lower}"
 
 
 def verdict(ranking: Ranking) -> Sentence:
     """Return who beats whom, by how much, or why that cannot be said."""
-    scores = [ranking.candidates[index] for index in ranking.order]
+    scores = listed(ranking)
     if len(scores) == 1:
         return ("One candidate: there is nothing to compare it with.",)
     first, second = name(scores[0], scores), name(scores[1], scores)
@@ -71,6 +119,8 @@ def verdict(ranking: Ranking) -> Sentence:
     if margin is None:
         if rule_value(scores[0], ranking.rule) is None:
             return (f"No candidate has a {ranking.rule}: {_STANDS}",)
+        if ranking.top is not None:
+            return (*first, _least_lead(_most(scores[0]) - max(map(_most, scores[1:]))))
         return (*first, " wins: ", *second, f" has no {ranking.rule}, and so ranks last.")
     pair = len(scores) == 2  # noqa: PLR2004
     if ranking.tie:
@@ -79,6 +129,12 @@ def verdict(ranking: Ranking) -> Sentence:
         return (*tied, _tie(ranking, margin))
     rival: Sentence = second if pair else ("the runner-up ", *second)
     return (*first, " beats ", *rival, _lead(ranking.rule, margin))
+
+
+def _least_lead(nats: float) -> str:
+    if math.isinf(nats):
+        return " is the best: the others have probability 0."
+    return f" is the best, at least {fixed(nats, 3)} nats ({times(nats)}) ahead of the others."
 
 
 def _tie(ranking: Ranking, margin: float) -> str:
@@ -107,7 +163,7 @@ def fork(ranking: Ranking) -> Sentence:
     if at is None:
         return ()
     of = "" if ranking.rule == "logprob" else " of their difference in log Pr"
-    first, second = ranking.candidates[ranking.order[0]], ranking.candidates[ranking.order[1]]
+    first, second = listed(ranking)[:2]
     return (
         f"They part at token {at.position + 1}: ",
         _token(at.first, first, at.position),
@@ -125,11 +181,14 @@ def _token(text: str, score: Score, position: int) -> str | Quoted:
 
 def label(ranking: Ranking) -> Sentence:
     """Return where the labelled candidate came, or () where none is labelled."""
-    if ranking.label is None or ranking.label not in ranking.order:
+    if ranking.label is None or not 0 <= ranking.label < len(ranking.candidates):
         return ()
     labelled = name(ranking.candidates[ranking.label], ranking.candidates)
+    if ranking.label not in ranking.order:
+        best = "the best" if len(ranking.order) == 1 else f"among the best {len(ranking.order)}"
+        return ("The label is ", *labelled, f": not {best}.")
     place = ranking.order.index(ranking.label) + 1
-    return ("The label is ", *labelled, f": ranked {place} of {len(ranking.order)}.")
+    return ("The label is ", *labelled, f": ranked {place} of {len(ranking.candidates)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +202,7 @@ class Winner:
 
 def winners(ranking: Ranking) -> tuple[Winner, ...]:
     """Return who is first under each rule, the ranking's own winner first."""
-    if len(ranking.candidates) == 1:
+    if len(ranking.candidates) == 1 or any(score.pruned for score in ranking.candidates):
         return ()
     found = list(dict.fromkeys(index for _, index in ranking.winners))
     found.sort(key=lambda index: (index != ranking.best, index is None))

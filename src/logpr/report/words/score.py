@@ -26,7 +26,7 @@ def facts(score: Score) -> tuple[Fact, ...]:
     given: list[tuple[str, float | None, str]] = [
         ("log Pr", score.logprob, f"nats; Pr {probability(score.logprob)}"),
         ("at least", score.lower, "nats; " + ("exact" if score.exact else "a lower bound")),
-        ("at most", score.upper, "nats; " + ("exact" if score.exact else "an upper bound")),
+        ("at most", score.upper, "nats; " + ("exact" if score.exact else _upper(score))),
         ("per token", score.per_token, f"nats; {tokens}{ends}"),
         ("per char", score.per_char, f"nats; {plural(score.chars or 0, 'character')}"),
         ("per byte", score.per_byte, f"nats; {plural(score.bytes or 0, 'byte')}"),
@@ -42,6 +42,10 @@ def facts(score: Score) -> tuple[Fact, ...]:
     return tuple(
         Fact(name, value, fixed(value), words) for name, value, words in given if value is not None
     )
+
+
+def _upper(score: Score) -> str:
+    return "what its first tokens sum to" if score.pruned else "an upper bound"
 
 
 def covered(score: Score) -> str:
