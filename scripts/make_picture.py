@@ -47,7 +47,7 @@ def drawing() -> str:
     ranking = logpr.rank("", CANDIDATES, evidence=True)
     raw = [math.fsum(u for u in score.logit or () if u is not None) for score in ranking.candidates]
     names = [score.text or "" for score in ranking.candidates]
-    logprobs = [score.logprob for score in ranking.candidates]
+    logprobs = [score.logprob for score in ranking.candidates if score.logprob is not None]
     loser = max(range(len(raw)), key=raw.__getitem__)
     margin = ranking.margin or 0.0
     title = (

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -296,17 +293,6 @@ def test_spans_by_blocks_give_the_scores_of_each_sequence_alone(
 MODELS: dict[str, Any] = {}
 
 
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Return the module without the type checker of the tests, which torch.compile cannot trace."""
-    spec = spec_from_file_location("unchecked_flex", str(flex.__file__))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # torch.compile looks it up
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_few_lengths_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries, rows and held keys of many sizes share one program; each kind of layer has its own."""
     compiled = 0
@@ -316,14 +302,13 @@ def test_few_lengths_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
         compiled += 1
         return graph.forward
 
-    bare = unchecked(monkeypatch)
     own = torch.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            bare.torch, "compile", lambda run, **options: own(run, backend=counting, **options)
+            torch, "compile", lambda run, **options: own(run, backend=counting, **options)
         )
-        kernel = bare._kernel.__wrapped__(compiled=True)
-    monkeypatch.setattr(bare, "_kernel", lambda _compiled: kernel)
+        kernel = flex._kernel.__wrapped__(compiled=True)
+    monkeypatch.setattr(flex, "_kernel", lambda _compiled: kernel)
     generator = torch.Generator().manual_seed(0)
     rules = (Rules(0.3), Rules(0.3, window=5), Rules(0.3, softcap=2.0))
     kinds = set()
@@ -334,9 +319,9 @@ def test_few_lengths_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
             for given_pasts in ((), pasts):
                 plan = plan_of(deeper(pack, by), torch.device("cpu"), pasts=given_pasts)
                 rows = torch.randn(3, 1, 2, len(pack), 16, generator=generator).unbind()
-                blocks = bare.Blocks(plan)
+                blocks = flex.Blocks(plan)
                 for rule in rules:
-                    ours = bare.attend(blocks, *rows, rule, layer=0)
+                    ours = flex.attend(blocks, *rows, rule, layer=0)
                     with planned(plan) as meter:
                         parts = attention.along_paths(meter, plan, *rows, rules=rule)
                     torch.testing.assert_close(ours, parts, rtol=0, atol=1e-5)

@@ -84,9 +84,7 @@ def queries_drawn(draw: st.DrawFn) -> list[Query]:
 
 @settings(max_examples=25)
 @given(queries_drawn(), st.sampled_from(FAMILIES), st.randoms(use_true_random=False))
-def test_company_and_order_change_no_bit(
-    queries: list[Query], family: str, random: object
-) -> None:
+def test_company_and_order_change_no_bit(queries: list[Query], family: str, random: object) -> None:
     """Each query alone, against all of them together in another order."""
     shuffled = list(range(len(queries)))
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -175,16 +173,27 @@ def test_next_token_rows_are_the_same_bits_in_company() -> None:
 
 
 def test_a_ranking_is_the_same_bits_in_any_window() -> None:
-    """Through the public face: candidates alone, together, and in windows of one record."""
+    """Through the public face: candidates alone, and records in windows of any size."""
     model = HFModel.from_modules(random_model("llama"), batch_invariant=True)
     draw = np.random.default_rng(0)
-    prompts = [draw.integers(0, VOCAB, n).tolist() for n in (3, 40, 70)]
-    candidates = [draw.integers(0, VOCAB, n).tolist() for n in (1, 4, 9)]
-    for prompt in prompts:
-        together = logpr.rank(prompt_ids=prompt, candidate_ids=candidates, model=model)
-        for i, candidate in enumerate(candidates):
-            one = logpr.score(prompt_ids=prompt, candidate_ids=candidate, model=model)
-            assert one.logprob == together.scores[i].logprob
+    queries = [
+        logpr.Query(
+            prompt_ids=draw.integers(0, VOCAB, size).tolist(),
+            candidate_ids=[draw.integers(0, VOCAB, n).tolist() for n in (1, 4, 9)],
+        )
+        for size in (3, 40, 70, 70)
+    ]
+    alone = [
+        tuple(
+            logpr.score(prompt_ids=query.prompt_ids, candidate_ids=one, model=model).logprob
+            for one in query.candidate_ids or ()
+        )
+        for query in queries
+    ]
+    for window in (1, 3, 4):
+        rankings = logpr.rank_many(queries, model=model, window=window)
+        found = [tuple(one.logprob for one in ranking.candidates) for ranking in rankings]
+        assert found == alone
 
 
 @pytest.mark.parametrize("family", ["qwen3_moe", "gpt_oss", "deepseek_v3"])
@@ -244,7 +253,7 @@ def test_options_that_do_not_go_with_it_are_refused() -> None:
         logpr.load("anything", batch_invariant=True, kv_bytes=64)
     with pytest.raises(QueryError, match="dtype='auto'"):
         logpr.load("anything", batch_invariant=True, dtype="auto")
-    with pytest.raises(QueryError, match="builtin backend takes .* batch_invariant=True"):
+    with pytest.raises(QueryError, match=r"builtin backend takes .* batch_invariant=True"):
         logpr.load("builtin", batch_invariant=True)
 
 

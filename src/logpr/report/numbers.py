@@ -37,9 +37,9 @@ def fixed(value: float | None, places: int = 4) -> str:
         return NULL
     if not math.isfinite(value):
         return _non_finite(value)
-    if value != 0 and abs(value) < 0.5 * 10.0**-places:
-        return scientific(value)
-    return f"{value + 0.0:.{places}f}"  # + 0.0 makes -0.0 a plain zero
+    text = f"{value + 0.0:.{places}f}"  # + 0.0 makes -0.0 a plain zero
+    # Read back, since a half rounds to the even neighbour: 0.5 without decimals would be 0.
+    return scientific(value) if value != 0 and float(text) == 0 else text
 
 
 def signed(value: float | None, places: int = 3) -> str:

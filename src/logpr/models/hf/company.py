@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-
 from transformers import PreTrainedModel
 
 from logpr._types import FloatEdges, IntEdges, IntNodes
@@ -79,8 +78,9 @@ def invariant_length(
             return longest
         reason = f"the same tokens get other bits {broken} than alone"
     msg = (
-        f"batch_invariant=True cannot be kept by {type(model).__name__} in {model.dtype}: {reason}; "
-        f"leave it out, or take a model whose layers treat every token alike (Llama, Qwen, GPT-2, …)"
+        f"batch_invariant=True cannot be kept by {type(model).__name__} in {model.dtype}: "
+        f"{reason}; leave it out, or take a model whose layers treat every token alike, such as "
+        f"Llama, Qwen or GPT-2"
     )
     raise ModelLoadError(msg)
 

@@ -38,7 +38,7 @@ class FixedHead(Head):
         Args:
             rows: states, few enough for the memory at hand.
         """
-        parts = rows.split(_WHOLE)
+        parts = [rows[start : start + _WHOLE] for start in range(0, len(rows), _WHOLE)]
         return torch.cat([Head.logits(self, _filled(part, _WHOLE))[: len(part)] for part in parts])
 
     def score(

@@ -23,7 +23,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast, no_type_check
 
 import numpy as np
 import torch
@@ -264,12 +264,13 @@ def _normaliser_too() -> dict[str, Any]:
 def _on_path(first: torch.Tensor, stop: torch.Tensor) -> _Mask:
     """Return which query sees which key, for one of each."""
 
+    @no_type_check  # what torch.compile traces holds nothing else
     def rule(
         _batch: torch.Tensor, _head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
     ) -> torch.Tensor:
         return (first[key] <= query) & (query < stop[key])
 
-    return rule
+    return cast("_Mask", rule)
 
 
 def _in_window(
@@ -282,18 +283,20 @@ def _in_window(
 ) -> _Mask:
     """Return which query sees which key where it sees `window` tokens of its path."""
 
+    @no_type_check  # what torch.compile traces holds nothing else
     def rule(
         _batch: torch.Tensor, _head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
     ) -> torch.Tensor:
         near = depths[query] - key_depths[key] < window
         return (first[key] <= query) & (query < stop[key]) & near
 
-    return rule
+    return cast("_Mask", rule)
 
 
 def _capped(softcap: float) -> _Score:
     """Return what becomes of one score: softcap · tanh(score / softcap)."""
 
+    @no_type_check
     def cap(
         score: torch.Tensor,
         _batch: torch.Tensor,
@@ -303,7 +306,7 @@ def _capped(softcap: float) -> _Score:
     ) -> torch.Tensor:
         return softcap * torch.tanh(score / softcap)
 
-    return cap
+    return cast("_Score", cap)
 
 
 def _blocks(

@@ -35,7 +35,7 @@ class _Sums:
     out: Float[torch.Tensor, "key_heads queries group out"]
 
 
-def along_tiles(
+def along_tiles(  # noqa: PLR0917 - as transformers has them
     plan: TilePlan,
     layer: int,
     query: Float[torch.Tensor, "1 heads tokens width"],

@@ -1,0 +1,1 @@
+"""Benchmarks of logpr: `start.py` (cold start) and `engine` (scoring)."""

@@ -1,0 +1,1 @@
+"""Scorers, one framework a file: logpr itself, the float64 reference, and the peers."""

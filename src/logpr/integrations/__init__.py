@@ -1,0 +1,1 @@
+"""logpr inside other people's programs: one foreign framework a room."""
