@@ -177,7 +177,7 @@ def test_a_ranking_is_the_same_bits_in_any_window() -> None:
     model = HFModel.from_modules(random_model("llama"), batch_invariant=True)
     draw = np.random.default_rng(0)
     queries = [
-        logpr.Query(
+        logpr.Query.of(
             prompt_ids=draw.integers(0, VOCAB, size).tolist(),
             candidate_ids=[draw.integers(0, VOCAB, n).tolist() for n in (1, 4, 9)],
         )
@@ -185,8 +185,10 @@ def test_a_ranking_is_the_same_bits_in_any_window() -> None:
     ]
     alone = [
         tuple(
-            logpr.score(prompt_ids=query.prompt_ids, candidate_ids=one, model=model).logprob
-            for one in query.candidate_ids or ()
+            logpr.score(
+                prompt_ids=query.prompt_ids, candidate_ids=one.token_ids, model=model
+            ).logprob
+            for one in query.candidates
         )
         for query in queries
     ]

@@ -335,5 +335,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_options_are_refused(tmp_path: Path) -> None:
     """Recorded logits take no device: an option without effect is an error."""
     path = write(tmp_path / "d.npz", arrays(end=False, prompts=False))
-    with pytest.raises(QueryError, match="logits backend takes no options, found device='cuda'"):
+    with pytest.raises(
+        QueryError, match="logits backend takes batch_invariant, found device='cuda'"
+    ):
         load(f"logits:{path}", device="cuda")

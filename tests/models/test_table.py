@@ -383,5 +383,7 @@ def test_options_are_refused(tmp_path: Path) -> None:
     """A table takes no dtype: an option without effect is an error."""
     path = tmp_path / "t.yaml"
     path.write_text(YAML, encoding="utf-8")
-    with pytest.raises(QueryError, match="table backend takes no options, found dtype='float32'"):
+    with pytest.raises(
+        QueryError, match="table backend takes batch_invariant, found dtype='float32'"
+    ):
         load(f"table:{path}", dtype="float32")

@@ -13,6 +13,7 @@ from logpr.models._speed import SIDE, matmul_flops
 from logpr.models.hf.spans import BUDGET, KEPT_BYTES
 from logpr.models.hf.trunk import Trunk
 
+_LEAST_ROWS = 1024
 _MOST_ROWS = 8192
 """Rows of a span on CUDA: enough for its matrix products, and for many blocks of attention."""
 
@@ -58,7 +59,7 @@ def within(room: int, row_bytes: int) -> Budgets:
         room: bytes for what a span needs, and as many for what is held.
         row_bytes: that a token needs on its way through a layer.
     """
-    rows = BUDGET
+    rows = _LEAST_ROWS
     while 2 * rows * row_bytes <= room and rows < _MOST_ROWS:
         rows *= 2
     return Budgets(rows, max(room, 1))
