@@ -14,7 +14,7 @@ from benchmarks.engine import sampling
 from benchmarks.engine.children import Answer, Child, Machine, ScorerError, write_model
 from benchmarks.engine.minimum import minimal_work
 from benchmarks.engine.peer_cost import Clock, most, parts_for
-from benchmarks.engine.roofline import best_rates, ideal_seconds
+from benchmarks.engine.roofline import BY_MM, best_rates, ideal_seconds
 from benchmarks.engine.rows import PeerCell, Row
 from benchmarks.engine.sampling import Place
 from benchmarks.engine.scorers import OURS, REFERENCE
@@ -136,7 +136,9 @@ def _own(
     work = full.first(most(len(full.queries), foreseen, limits.seconds))
     answers = _repeated(lambda: ours.score(work), limits.seconds, limits.repeats)
     least = minimal_work(work.queries)
-    ideal = ideal_seconds(least, rates.matmuls, rates.beside())
+    beside = rates.beside()
+    ideal = ideal_seconds(least, rates.matmuls, beside)
+    ideal_mm = ideal_seconds(least, rates.matmuls, beside, by=BY_MM)
     seconds = statistics.median(answer.seconds for answer in answers)
     row = Row(
         model=shape,
@@ -153,6 +155,7 @@ def _own(
         ideal_seconds=ideal,
         # What top-1 leaves out would count as speed.
         roofline=None if work.top else ideal / seconds,
+        roofline_mm=None if work.top else ideal_mm / seconds,
         memory_mb=max(answer.memory for answer in answers) / _MB,
         difference=None,
         compared=0,

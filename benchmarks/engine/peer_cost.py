@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.engine import sampling
 from benchmarks.engine.minimum import Work
-from benchmarks.engine.roofline import Matmul, ideal_seconds
+from benchmarks.engine.roofline import BY_MM, Matmul, ideal_seconds
 from benchmarks.engine.sampling import Part
 from benchmarks.engine.workloads import Asked, Workload, fed_alone
 
@@ -60,7 +60,7 @@ class Clock:
 
     def ideal(self, work: Workload) -> float:
         """Return what the peer's own matmuls would take."""
-        return ideal_seconds(cost(self.peer, work.queries), self._matmuls, self._rates)
+        return ideal_seconds(cost(self.peer, work.queries), self._matmuls, self._rates, by=BY_MM)
 
     def foreseen(self, work: Workload) -> float:
         """Return the seconds it will take."""

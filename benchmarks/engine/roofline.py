@@ -2,13 +2,16 @@
 
 ideal = Σ over kinds of matmul of FLOPs ÷ rate, FLOPs = 2 · inner · outer · count · tokens (rows of
 the head in place of tokens), rate measured at [1024, inner] × [inner, outer]. Attention and
-element-wise work are not counted.
+element-wise work are not counted. The rate is that of the faster of the two libraries that torch
+has for float32 on a CPU; beside it stands the rate of torch.mm, which every model of transformers
+runs at unless its layers are replaced.
 """
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 ROWS = 1024
 """Tokens in the product that a rate is measured on."""
+
+BY_MM = " by torch.mm"
+"""After the name of a kind: its rate by torch.mm, whatever else is faster."""
 
 _LEAST_SECONDS = 0.25
 _LEAST_RUNS = 2
@@ -50,15 +56,18 @@ class Matmul:
         )
 
 
-def ideal_seconds(work: Work, matmuls: Iterable[Matmul], rates: Mapping[str, float]) -> float:
+def ideal_seconds(
+    work: Work, matmuls: Iterable[Matmul], rates: Mapping[str, float], *, by: str = ""
+) -> float:
     """Return Σ FLOPs ÷ rate.
 
     Args:
         work: tokens and rows.
         matmuls: the kinds.
-        rates: FLOP/s by `Matmul.key`.
+        rates: FLOP/s by `Matmul.key`, and by that with `BY_MM` after it.
+        by: `BY_MM` for the rates of torch.mm.
     """
-    return sum(kind.flops(work) / rates[kind.key] for kind in matmuls)
+    return sum(kind.flops(work) / rates[kind.key + by] for kind in matmuls)
 
 
 def best_rates(measured: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -93,7 +102,9 @@ def matmuls_of(model: PreTrainedModel) -> tuple[Matmul, ...]:
 
 
 def measured_rates(matmuls: Iterable[Matmul], *, dtype: str, device: str) -> dict[str, float]:
-    """Return the FLOP/s of each kind of product: the fastest of some runs.
+    """Return the FLOP/s of each kind of product, by the faster library and by torch.mm alone.
+
+    Of each the fastest of some runs.
 
     Args:
         matmuls: the kinds.
@@ -101,6 +112,8 @@ def measured_rates(matmuls: Iterable[Matmul], *, dtype: str, device: str) -> dic
         device: such as "cpu".
     """
     import torch  # noqa: PLC0415 - the parent process needs no torch
+
+    from logpr.models.hf.products import linear  # noqa: PLC0415
 
     out: dict[str, float] = {}
     options = {"dtype": getattr(torch, dtype), "device": device}
@@ -110,15 +123,21 @@ def measured_rates(matmuls: Iterable[Matmul], *, dtype: str, device: str) -> dic
         right = torch.randn(*shape, **options)
         right = right if kind.by_row else right.T
         result = torch.empty(ROWS, kind.outer, **options)
-        times: list[float] = []
-        while len(times) <= _LEAST_RUNS or (
-            sum(times) < _LEAST_SECONDS and len(times) < _MOST_RUNS
-        ):
-            started = time.perf_counter()
-            torch.mm(left, right, out=result)
-            if device != "cpu":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-        fastest = min(times[1:])  # the first touches its pages
-        out[kind.key] = 2.0 * ROWS * kind.inner * kind.outer / fastest
+        by_mm = _fastest(functools.partial(torch.mm, left, right, out=result), device)
+        fastest = min(by_mm, _fastest(functools.partial(linear, left, right.T), device))
+        flops = 2.0 * ROWS * kind.inner * kind.outer
+        out[kind.key], out[kind.key + BY_MM] = flops / fastest, flops / by_mm
     return out
+
+
+def _fastest(multiply: Callable[[], object], device: str) -> float:
+    times: list[float] = []
+    while len(times) <= _LEAST_RUNS or (sum(times) < _LEAST_SECONDS and len(times) < _MOST_RUNS):
+        started = time.perf_counter()
+        multiply()
+        if device != "cpu":
+            import torch  # noqa: PLC0415 - the parent process needs no torch
+
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])  # the first touches its pages

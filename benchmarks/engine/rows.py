@@ -32,7 +32,8 @@ class Row:
     """logpr on one workload with one model.
 
     `difference` is the largest |log-probability − float64 reference| of a sequence, over
-    `compared` of them. `winners` (with top-1) counts queries whose winner is the full ranking's.
+    `compared` of them. `roofline_mm` is the share of the roofline at the rates of torch.mm alone.
+    `winners` (with top-1) counts queries whose winner is the full ranking's.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Row:
     rows: int
     ideal_seconds: float
     roofline: float | None
+    roofline_mm: float | None
     memory_mb: float
     difference: float | None
     compared: int

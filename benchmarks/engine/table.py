@@ -17,7 +17,16 @@ def markdown(report: Report, peers: Sequence[str]) -> str:
         report: what was measured.
         peers: the columns of ratios.
     """
-    head = ["model", "workload", "queries", "s", "tokens fed", "least", "of roofline"]
+    head = [
+        "model",
+        "workload",
+        "queries",
+        "s",
+        "tokens fed",
+        "least",
+        "of roofline",
+        "of torch.mm's",
+    ]
     head += ["MB above weights", "largest difference"]
     lines = [_heading(report), "", _line([*head, *(f"× {peer}" for peer in peers)])]
     lines.append(_line(["---"] * (len(head) + len(peers))))
@@ -33,7 +42,8 @@ def markdown(report: Report, peers: Sequence[str]) -> str:
 
 _NOTE = (
     "s: median of the runs. Least: unique (prefix, token) that must be fed. Of roofline: time of "
-    "the minimal matmuls at the rate of each, measured beside the row, ÷ seconds. Difference: from "
+    "the minimal matmuls at the rate of each, measured beside the row, ÷ seconds; the rate is that "
+    "of the faster of torch's two libraries, in the next column that of torch.mm. Difference: from "
     "the float64 reference, nats a sequence, on a sample. × peer: its seconds ÷ logpr's in the "
     "same run, same weights and tokens; (n q) where both ran only the first n queries; ~ where the "
     "peer, which runs each sequence by itself, was timed on some sequences and scaled by tokens "
@@ -65,7 +75,7 @@ def _heading(report: Report) -> str:
 
 
 def _row(row: Row, peers: Sequence[str]) -> str:
-    roofline = "" if row.roofline is None else f"{row.roofline:.2f}"
+    shares = ["" if one is None else f"{one:.2f}" for one in (row.roofline, row.roofline_mm)]
     cells = [
         row.model,
         row.workload + (f" (winner same: {row.winners})" if row.winners else ""),
@@ -73,7 +83,7 @@ def _row(row: Row, peers: Sequence[str]) -> str:
         _number(row.seconds),
         f"{row.fed:,}",
         f"{row.minimum:,}",
-        roofline,
+        *shares,
         f"{row.memory_mb:.0f}",
         "" if row.difference is None else f"{row.difference:.0e} ({row.compared})",
     ]

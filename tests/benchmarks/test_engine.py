@@ -15,6 +15,7 @@ from benchmarks.engine.peers.ours import Ours
 from benchmarks.engine.peers.padded import Padded
 from benchmarks.engine.peers.reference import Reference
 from benchmarks.engine.roofline import (
+    BY_MM,
     Matmul,
     best_rates,
     ideal_seconds,
@@ -195,7 +196,7 @@ def test_a_spread_of_everything_is_everything(asked: list[Asked]) -> None:
 def clock(peer: str, seconds_a_token: float) -> Clock:
     """Return a clock of a peer that takes so long a token."""
     kind = Matmul(inner=1, outer=1, count=1)
-    return Clock(peer, [kind], {kind.key: 2 / seconds_a_token / 0.4})
+    return Clock(peer, [kind], {kind.key + BY_MM: 2 / seconds_a_token / 0.4})
 
 
 def test_a_peer_runs_what_it_has_time_for() -> None:

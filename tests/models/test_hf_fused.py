@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from transformers.activations import NewGELUActivation
+from transformers.pytorch_utils import Conv1D
 
 from logpr.models.hf import fused
 from logpr.models.hf.fused import running, shorter_forwards
@@ -33,7 +34,9 @@ def test_a_shorter_way_gives_the_same_logits(family: str, found: dict[str, int])
     """Each kind of layer that is replaced, in a whole model, against the model's own code."""
     model = random_model(family)
     forwards = shorter_forwards(model)
-    assert Counter(type(module).__name__ for module, _ in forwards) == found
+    products = (nn.Linear, Conv1D)  # on some processors: see `products`
+    names = [type(one).__name__ for one, _ in forwards if not isinstance(one, products)]
+    assert Counter(names) == found
     own = own_logits(model, IDS)
     with running(forwards):
         ours = own_logits(model, IDS)
@@ -70,7 +73,13 @@ def test_a_layer_that_computes_something_else_is_left_alone() -> None:
             inner = nn.functional.gelu(self.gate_proj(given)) * self.up_proj(given)
             return self.down_proj(inner)  # type: ignore[no-any-return]
 
-    assert shorter_forwards(nn.Sequential(OddRMSNorm(), OddMLP())) == ()
+    class OddLinear(nn.Linear):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(given)
+
+    odd = nn.Sequential(OddRMSNorm(), OddMLP(), OddLinear(8, 9))
+    changed = [type(module) for module, _ in shorter_forwards(odd)]
+    assert not {OddRMSNorm, OddMLP, OddLinear} & set(changed)
 
 
 def test_the_kernel_of_gelu_is_the_function_spelt_out() -> None:

@@ -80,9 +80,9 @@ def _trial(run: Forest | Masked | Cached, trunk: Trunk, dtype: torch.dtype) -> t
     effect = float(np.abs(true - _states(Plain(high), pack)).max())
     trial: Executor
     if isinstance(run, Forest):
-        shorter = shorter_forwards(low.model) if run.shorter else ()
+        shorter = shorter_forwards(low.model) if run.trunk.shorter else ()
         layers = low.config.num_hidden_layers
-        small = replace(run, trunk=low, layers=layers, shorter=shorter)
+        small = replace(run, trunk=replace(low, shorter=shorter), layers=layers)
         # Keys are held from span to span.
         trial = Invariant(small) if run.tiled else Spanned(small, budget=len(pack) // 3 + 1)
     elif isinstance(run, Cached):

@@ -39,8 +39,7 @@ class Decoder:
         trunk = self.trunk
         name = self._parameter()
         given = trunk.inputs(torch.from_numpy(token_ids).to(trunk.device)) | {name: cache}
-        with torch.inference_mode():
-            out = trunk.module(**given, use_cache=True)
+        out = trunk.run(given, use_cache=True)
         after = getattr(out, name, None)
         if after is None:
             msg = f"the model returns no {name}"

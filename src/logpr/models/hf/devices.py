@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from logpr.models._speed import SIDE, matmul_flops
+from logpr.models.hf.products import linear
 from logpr.models.hf.spans import BUDGET, KEPT_BYTES
 from logpr.models.hf.trunk import Trunk
 
@@ -94,7 +95,7 @@ def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
 
     def multiply() -> None:
         for _ in range(times):
-            square @ square
+            linear(square, square)
         if cuda:
             torch.cuda.synchronize(device)
 

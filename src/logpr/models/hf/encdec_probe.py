@@ -13,6 +13,7 @@ import torch
 from logpr.models._probe import largest_difference, plain_paths, probe_pack
 from logpr.models.base import NO_EVIDENCE, EdgeScores
 from logpr.models.hf.cached import Cached
+from logpr.models.hf.fused import shorter_forwards
 from logpr.models.hf.head import Head
 from logpr.models.hf.pieces import Executor
 from logpr.models.hf.plain import Plain
@@ -99,7 +100,9 @@ def choose(
     """
     sources = [some_source(vocabs[0], lengths[0], seed=seed) for seed in range(_SOURCES)]
     pack = probe_pack(vocabs[1], lengths[1], sources=list(dict.fromkeys(sources)))
-    plain, cache = (BySource(name, trunk, Under(name)) for name in ("plain", "cache"))
+    plain = BySource("plain", trunk, Under("plain"))
+    shorter = replace(trunk, shorter=shorter_forwards(trunk.model))
+    cache = BySource("cache", shorter, Under("cache"))
     score: Callable[[BySource], EdgeScores] = lambda run: score_pack(run, head, pack, NO_EVIDENCE)  # noqa: E731 - four calls of it below
     low = is_low(trunk.model.dtype)
     started = time.perf_counter()

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import nn
 
 from logpr.errors import ModelOutputError
 from logpr.models.hf.attention import NAME, planned
-from logpr.models.hf.fused import Forward, running
 from logpr.models.hf.kept import Keys
 from logpr.models.hf.plan import Past, Plan, plan_of
 from logpr.models.hf.tiles import ROWS, TilePlan, tile_plan
@@ -25,14 +23,12 @@ class Forest:
     """Runs rows through `forest_attention`.
 
     `layers` is the number of attention calls a forward pass makes. With `tiled` every pass has
-    `ROWS` rows, the last of them padding, and attention is in products of fixed shape. `shorter`
-    are the layers that run by a shorter way than their own (`fused`).
+    `ROWS` rows, the last of them padding, and attention is in products of fixed shape.
     """
 
     trunk: Trunk
     layers: int
     tiled: bool = False
-    shorter: tuple[tuple[nn.Module, Forward], ...] = ()
 
     def __call__(self, pack: Pack) -> Float[torch.Tensor, "nodes width"]:
         """Return the state after each node.
@@ -74,7 +70,7 @@ class Forest:
         else:
             plan = plan_of(pack, device, pasts=pasts, keep=keep, everything=everything)
         model = self.trunk.model
-        with attention(model, NAME), running(self.shorter), planned(plan) as meter:
+        with attention(model, NAME), planned(plan) as meter:
             states = self.trunk(ids, positions=positions)
         if meter.calls != self.layers:
             msg = (

@@ -1,9 +1,10 @@
-"""Element-wise layers in fewer passes over memory than transformers spells them out in.
+"""Layers by shorter ways than transformers spells them out in: fewer passes over memory.
 
     gelu_tanh(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))         one kernel
     rms_norm(x)  = w · x / √(mean(x²) + ε)                              written over its own result
     mlp(x)       = W_down (silu(W_gate x) · (W_up x))                   likewise
     rotary(x)    = x · cos + rotate_half(x) · sin                       without the rotated copy
+    linear(x)    = W x + b                                              by the faster library
 
 Each layer is replaced only where its own code gives the same numbers on random input; nothing is
 changed outside of the block that asks for it, and what comes out of the whole is held against the
@@ -22,6 +23,9 @@ from typing import Any
 import torch
 from torch import nn
 from transformers.activations import FastGELUActivation, NewGELUActivation
+from transformers.pytorch_utils import Conv1D
+
+from logpr.models.hf.products import linear, takes
 
 Forward = Callable[..., Any]
 
@@ -49,7 +53,7 @@ def shorter_forwards(model: nn.Module) -> tuple[tuple[nn.Module, Forward], ...]:
         dtypes = {parameter.dtype for parameter in module.parameters()}
         if dtypes != {torch.float32}:
             continue
-        made = _rms_norm(module) or _gated(module)
+        made = _rms_norm(module) or _gated(module) or _product(module)
         if made is not None and _same(module, *made):
             out.append((module, made[0]))
         own = inspect.unwrap(type(module).forward)
@@ -130,6 +134,18 @@ def _gated(module: nn.Module) -> tuple[Forward, int] | None:
         return out
 
     return forward, gate.in_features
+
+
+def _product(module: nn.Module) -> tuple[Forward, int] | None:
+    if not isinstance(module, (nn.Linear, Conv1D)) or not takes(module.weight):
+        return None
+    by_row = isinstance(module, Conv1D)
+
+    def forward(given: torch.Tensor) -> torch.Tensor:
+        weight = module.weight.T if by_row else module.weight
+        return linear(given, weight, module.bias)
+
+    return forward, module.weight.shape[0 if by_row else 1]
 
 
 def _with_rotary(own: FunctionType) -> Forward | None:

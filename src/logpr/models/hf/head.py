@@ -26,6 +26,7 @@ from logpr.errors import QueryError
 from logpr.models._head import joined, next_rows, score_rows
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
 from logpr.models.hf.pieces import States
+from logpr.models.hf.products import linear
 
 Rows = Float[torch.Tensor, "rows width"]
 Logits = Float[torch.Tensor, "rows vocab"]
@@ -252,7 +253,7 @@ def _widened(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:
     wide = _wide(rows)
     size = _BLOCK if weight.device.type == "cpu" else _WIDE_BLOCK
     for start in range(0, len(weight), size):
-        yield start, nn.functional.linear(wide, weight[start : start + size].to(wide.dtype))
+        yield start, linear(wide, weight[start : start + size].to(wide.dtype))
 
 
 def _in_two(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:

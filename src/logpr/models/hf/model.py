@@ -204,7 +204,7 @@ class HFModel:
             yield False
             return
         with self._executor.storing(PrefixStore(self._store.room) if keep else None):
-            yield keep
+            yield keep and self._store.room > 0
 
     def forget(self) -> None:
         """Drop the keys and values that are held of prefixes of earlier calls."""

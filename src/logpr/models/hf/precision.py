@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from logpr.models._speed import best_seconds
+from logpr.models.hf.products import linear
 
 _ROWS = 1024
 """Of the matmul that rates are measured on: a piece of a pack has about as many tokens."""
@@ -76,7 +77,7 @@ def matmul_rates(model: nn.Module) -> Rates:
 
 def _product(rows: torch.Tensor, weight: torch.Tensor):  # type: ignore[no-untyped-def] # noqa: ANN202 - a closure
     def multiply() -> None:
-        nn.functional.linear(rows, weight)
+        linear(rows, weight)
         if rows.is_cuda:
             torch.cuda.synchronize()
 

@@ -215,13 +215,12 @@ def _executor(run: Forest | Masked | Cached, bench: _Bench, limit: int | None) -
 
 
 def _runs(name: str, bench: _Bench) -> Iterator[Forest | Masked | Cached]:
-    trunk = bench.trunk
+    trunk = replace(bench.trunk, shorter=shorter_forwards(bench.trunk.model))
     if name == "forest":
         forest = Forest(trunk, layers=trunk.config.num_hidden_layers, tiled=bench.tiled)
-        shorter = shorter_forwards(trunk.model)
-        if shorter:
-            yield replace(forest, shorter=shorter)
         yield forest
+        if trunk.shorter:
+            yield replace(forest, trunk=bench.trunk)
     elif name == "cache":
         cached = Cached(Decoder(trunk), bench.plain)
         yield cached

@@ -113,8 +113,7 @@ class CachedDecoder:
         trunk = self._trunk
         both = EncoderDecoderCache(own, _spread(self._read, len(token_ids)))
         given = trunk.inputs(torch.from_numpy(token_ids).to(trunk.device))
-        with torch.inference_mode():
-            out = trunk.module(**given, past_key_values=both, use_cache=True)
+        out = trunk.run(given | {"past_key_values": both}, use_cache=True)
         if own.get_seq_length() != before + token_ids.shape[1]:
             msg = "the decoder does not keep what it has read in the cache that it is given"
             raise ValueError(msg)

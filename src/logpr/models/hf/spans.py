@@ -22,7 +22,7 @@ from logpr.models.hf.pieces import States, read_part
 from logpr.models.hf.walk import Walk
 from logpr.tokens.pack import Pack
 
-BUDGET = 2048
+BUDGET = 1024
 """Rows of a span: matrix products are as fast as they get, and what a span needs stays small."""
 
 KEPT_BYTES = 2**30

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
 from logpr._types import IntNodes
+from logpr.models.hf.fused import Forward, running
 
 Mask = torch.Tensor | Mapping[str, torch.Tensor]
 
@@ -27,11 +28,13 @@ class Trunk:
 
     With `whole` the states are the model's own logits. With a `source` it is the decoder of an
     encoder–decoder model, which attends to these states of the encoder: `given` makes one.
+    `shorter` are the layers that run by a shorter way than their own (`fused`).
     """
 
     model: PreTrainedModel
     whole: bool = False
     source: Float[torch.Tensor, "1 tokens width"] | None = None
+    shorter: tuple[tuple[nn.Module, Forward], ...] = ()
 
     def given(self, source_ids: Sequence[int]) -> Trunk:
         """Return the decoder after the encoder has read x.
@@ -40,7 +43,7 @@ class Trunk:
             source_ids: x, at least one token.
         """
         ids = torch.tensor([list(source_ids)], device=self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), running(self.shorter):
             out = self.model.get_encoder()(input_ids=ids)
         return replace(self, source=out.last_hidden_state)
 
@@ -108,10 +111,19 @@ class Trunk:
             given["position_ids"] = torch.from_numpy(positions).to(device)[None]
         if mask is not None:
             given["attention_mask"] = mask
-        with torch.inference_mode():
-            out = self.module(**given, use_cache=False)
+        out = self.run(given, use_cache=False)
         states: torch.Tensor = out.logits if self.whole else out.last_hidden_state
         return states[0]
+
+    def run(self, given: Mapping[str, Any], *, use_cache: bool) -> Any:  # noqa: ANN401 - a model's own output
+        """Return what the model gives.
+
+        Args:
+            given: inputs, and whatever else the model takes.
+            use_cache: whether it is to return its cache.
+        """
+        with torch.inference_mode(), running(self.shorter):
+            return self.module(**given, use_cache=use_cache)
 
 
 def embedding(model: PreTrainedModel) -> Float[torch.Tensor, "vocab width"]:
