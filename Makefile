@@ -26,6 +26,7 @@ test:
 
 bench:
 	$(PYTHON) benchmarks/start.py
+	$(PYTHON) -m benchmarks.engine --quick
 
 # These two write.
 format:

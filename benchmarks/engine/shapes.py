@@ -24,7 +24,8 @@ SHIPPED = "shipped"
 def _gpt2() -> PreTrainedModel:
     import transformers  # noqa: PLC0415 - the parent process needs no framework
 
-    config = transformers.GPT2Config(vocab_size=50_257, n_positions=1024, **_no_specials())
+    # One position more than GPT-2 has: some peers also feed the last token of a corpus window.
+    config = transformers.GPT2Config(vocab_size=50_257, n_positions=1025, **_no_specials())
     return transformers.GPT2LMHeadModel(config)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from logpr._order import placed, values_of
 from logpr._refine import refined_rows
-from logpr._rules import CHOICE_PROB, LOGPROB, STANDING, Rule, Totals, rule_named
+from logpr._rules import CHOICE_PROB, LOGPROB, STANDING, Rule, rule_named
 from logpr._score import WINDOW as _WINDOW
 from logpr._score import (
     Scored,
@@ -26,7 +27,7 @@ from logpr._values import Candidate, Fork, Message, Provenance, Query, Ranking, 
 from logpr.errors import QueryError, WrongTypeError
 from logpr.models.base import Model
 
-__all__ = ["rank", "rank_many", "rank_window"]
+__all__ = ["check_top", "rank", "rank_many", "rank_window"]
 
 
 def rank(
@@ -65,7 +66,9 @@ def rank(
         among: the tokens that `vocab_subset` normalises over.
         top: only the k best are wanted, under the rule "logprob": `order` holds the k that a full
             ranking begins with. A candidate is dropped once its first tokens alone prove that it
-            is none of them; it is then `pruned`, with `upper` in place of its `logprob`.
+            is none of them; it is then `pruned`, with `upper` in place of its `logprob`. (Of a
+            model of dtype "auto" all k places are decided in float32. A full ranking decides the
+            first one so, and its further places may differ where bfloat16 cannot tell who is next.)
         end, boundary, bos, evidence, alternatives, truncate, special, end_ids, marginal_budget: as
             in `logpr.score`.
 
@@ -190,8 +193,9 @@ def _topped(ranking: Ranking, row: TopRow, top: int) -> Ranking:
     # A bound is as far off as its noise says, even where a twin told the others more exactly.
     pruned = [s.upper + s.noise for s in ranking.candidates if s.pruned and s.upper is not None]
     second = ranking.candidates[order[1]].logprob if len(order) > 1 else None
-    # A dropped one may be the runner-up; never a tied one, and never with k > 1.
-    unknown = bool(pruned) and not ranking.tie and (second is None or max(pruned) > second)
+    # A dropped one may be the runner-up, also at the same number; never a tied one, and never with
+    # k > 1.
+    unknown = bool(pruned) and not ranking.tie and (second is None or max(pruned) >= second)
     return replace(
         ranking,
         order=order[:top],
@@ -211,7 +215,7 @@ def _ranked(
     # What is a share of all needs all.
     rivals = () if pruned else tuple(_known(item.score) for item in row)
     totals = [None if item.score.pruned else item.totals(rivals) for item in row]
-    values = _values(rule, totals)
+    values = values_of(rule, totals)
     standing = rule.name in {known.name for known in STANDING}
     scores = tuple(
         replace(
@@ -219,14 +223,13 @@ def _ranked(
             choice_prob=share,
             rule_values=item.score.rule_values if standing else ((rule.name, value),),
         )
-        for item, share, value in zip(row, _values(CHOICE_PROB, totals), values, strict=True)
+        for item, share, value in zip(row, values_of(CHOICE_PROB, totals), values, strict=True)
     )
-    order, margin, noise, tie = _ordered(rule, values, _noises(rule, totals, scores))
+    order, margin, noise, tie = placed(rule, totals, scores)
     winners: list[tuple[str, int | None]] = []
     for known in (rule,) if pruned else STANDING:
-        under = _values(known, totals)
-        first = _ordered(known, under, _noises(known, totals, scores))[0][0]
-        winners.append((known.name, None if under[first] is None else first))
+        first = placed(known, totals, scores)[0][0]
+        winners.append((known.name, None if values_of(known, totals)[first] is None else first))
     if not standing:
         winners.append((rule.name, None if values[order[0]] is None else order[0]))
     return Ranking(
@@ -252,53 +255,6 @@ def _ranked(
 def _known(score: Score) -> float:
     assert score.logprob is not None, "only dropped candidates have none"
     return score.logprob
-
-
-def _values(rule: Rule, totals: Sequence[Totals | None]) -> list[float | None]:
-    return [None if facts is None else rule.value(facts) for facts in totals]
-
-
-def _noises(rule: Rule, totals: Sequence[Totals | None], scores: Sequence[Score]) -> list[float]:
-    return [
-        0.0 if facts is None else rule.noise(facts, score.noise)
-        for facts, score in zip(totals, scores, strict=True)
-    ]
-
-
-def _ordered(
-    rule: Rule, values: Sequence[float | None], noises: Sequence[float]
-) -> tuple[tuple[int, ...], float | None, float | None, bool]:
-    """Return order, margin, noise and tie of candidates by their values under a rule."""
-    sign = -1.0 if rule.higher_wins else 1.0
-
-    def key(index: int) -> tuple[bool, float, int]:
-        value = values[index]
-        if value is None or math.isnan(value):
-            return (True, 0.0, index)
-        return (False, sign * value, index)
-
-    order = sorted(range(len(values)), key=key)
-    if len(order) == 1:
-        return (order[0],), None, None, False
-    first, second = values[order[0]], values[order[1]]
-    if first is None:  # nobody has a value: the input order is all there is
-        return tuple(order), None, None, True
-    if second is None:
-        return tuple(order), None, None, False
-    noise = noises[order[0]] + noises[order[1]]
-    # Two infinities of one sign are equal, though their difference is no number.
-    margin = 0.0 if first == second else abs(first - second)
-    if margin > noise:
-        return tuple(order), margin, noise, False
-    # The numbers cannot tell these apart from the first, so the caller's order decides.
-    tied = [
-        index
-        for index in order
-        if (value := values[index]) is not None
-        and (value == first or abs(first - value) <= noises[order[0]] + noises[index])
-    ]
-    rest = [index for index in order if index not in tied]
-    return (*sorted(tied), *rest), margin, noise, True
 
 
 def _fork(first: Score, second: Score) -> Fork | None:

@@ -99,7 +99,7 @@ def _in_doubt(
 def _under(rule: Rule, row: Row) -> tuple[list[float | None], list[float]]:
     """Return each candidate's value under a rule, None where it has none, and its noise."""
     if rule == CHOICE_PROB:
-        # The same order; and a share's noise is not only its own, for the others' shares move it.
+        # Shares are placed by it: a share's noise is not only its own, the others' move it too.
         rule = LOGPROB
     rivals = tuple(item.score.logprob for item in row if item.score.logprob is not None)
     values: list[float | None] = []

@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import logpr
-from logpr._rank import _ordered
-from logpr._rules import rule_named
 from logpr.errors import (
     NumbersError,
     QueryError,
@@ -156,16 +154,6 @@ def test_impossible_candidates_rank_last() -> None:
     assert ranking.order == (1, 0, 2)
     assert ranking.margin == math.inf
     assert logpr.rank("x", [lps(-math.inf), lps(-math.inf)]).tie
-
-
-def test_what_is_within_noise_keeps_the_input_order() -> None:
-    """Candidates that the noise cannot tell from the best stand in the caller's order."""
-    rule = rule_named("logprob")
-    order, margin, noise, tie = _ordered(rule, [-1.0, -0.999, -5.0], [0.01, 0.01, 0.01])
-    assert (order, tie) == ((0, 1, 2), True)
-    assert margin == pytest.approx(0.001)
-    assert noise == pytest.approx(0.02)
-    assert _ordered(rule, [-1.0, -0.999, -5.0], [0.0, 0.0, 0.0])[0] == (1, 0, 2)
 
 
 @given(st.lists(st.floats(-100, 0), min_size=2, max_size=7))

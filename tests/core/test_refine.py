@@ -170,6 +170,35 @@ def test_the_winner_is_the_twins(drawn: tuple[Texts, Pair], rule: str | Rule) ->
 
 
 @settings(max_examples=60)
+@given(disputes(), st.lists(st.integers(1, 30), min_size=6, max_size=6))
+def test_the_winner_by_share_is_the_twins_in_any_company(
+    drawn: tuple[Texts, Pair], times: list[int]
+) -> None:
+    """However many rivals share the mass, the winner is the twin's, and that of `logprob`."""
+    texts, model = drawn
+    many = tuple(text for text, count in zip(texts, times, strict=False) for _ in range(count))
+    found = ranked(many, model, "choice_prob")
+    asked = list(model.twin.calls)
+    keys = [key_of("choice_prob", text, model.twin) for text in many]
+    assert keys[found.best] == pytest.approx(min(keys), abs=1e-12)
+    by_logprob = ranked(many, model, "logprob")
+    assert (found.order, found.tie) == (by_logprob.order, by_logprob.tie)
+    assert model.twin.calls == asked * 2
+
+
+def test_a_clear_lead_is_clear_among_fifty() -> None:
+    """1.6 nats ahead and 1.5 of noise: first by share too, with nothing to ask the twin."""
+    texts = (*[(0, 0, 0)] * 50, (1, 1, 1))
+    exact = dict.fromkeys(paths(texts[0]), -4.6 / 3) | dict.fromkeys(paths(texts[-1]), -1.0)
+    model = pair(exact, {})
+    found = ranked(texts, model, "choice_prob")
+    assert (found.best, found.tie, model.twin.calls) == (50, False, [])
+    assert found.margin is not None
+    assert found.noise is not None
+    assert 0.0 < found.noise < found.margin
+
+
+@settings(max_examples=60)
 @given(disputes(), st.integers(1, 4))
 def test_the_first_k_are_the_twins_in_their_order(drawn: tuple[Texts, Pair], top: int) -> None:
     """With candidates dropped on the way by fast numbers, the k that are left are the twin's k."""

@@ -79,10 +79,10 @@ class Keeping(Counting):
     kept: set[tuple[int, ...]] | None = None
 
     @contextmanager
-    def apart(self, *, keep: bool = True) -> Iterator[bool]:
+    def apart(self, *, keep: bool = True) -> Iterator[int]:
         """Keep within the block."""
         before, self.kept = self.kept, set() if keep else None
-        yield keep
+        yield sys.maxsize if keep else 0
         self.kept = before
 
     def new(self, pack: Pack) -> int:
@@ -92,6 +92,49 @@ class Keeping(Counting):
         fresh = {pack.path(node) for node in range(len(pack))} - self.kept
         self.kept |= fresh
         return len(fresh)
+
+
+class Bounded(Keeping):
+    """Keeps `capacity` tokens in holdings of `span`, which go whole, the longest unused first."""
+
+    def __init__(self, model: Model, *, capacity: int, span: int = 8) -> None:
+        super().__init__(model)
+        self.capacity = capacity
+        self.span = span
+        self.holdings: list[tuple[int, set[tuple[int, ...]]]] | None = None
+
+    @contextmanager
+    def apart(self, *, keep: bool = True) -> Iterator[int]:
+        """Keep within the block."""
+        before, self.holdings = self.holdings, [] if keep else None
+        yield self.capacity - min(self.span, self.capacity // 2) if keep else 0
+        self.holdings = before
+
+    def new(self, pack: Pack) -> int:
+        """Return how many tokens of a pack are fed: those not held, and those that are read."""
+        if self.holdings is None:
+            return len(pack)
+        paths = [pack.path(node) for node in range(len(pack))]
+        read = {paths[node] for node in pack.edge_nodes.tolist() if node >= 0}
+        kept = set[tuple[int, ...]]().union(*(held for _, held in self.holdings))
+        there: set[tuple[int, ...]] = {()}
+        there.update(path for path in paths if path in kept and path[:-1] in there)
+        self.use(there & set(paths))
+        fed = [path for path in paths if path in read or path not in there]
+        for start in range(0, len(fed), self.span):
+            part = fed[start : start + self.span]
+            self.holdings.append((len(part), set(part) - there))
+            self.use({path[:size] for path in part for size in range(len(path))} - set(part))
+            while sum(size for size, _ in self.holdings) > self.capacity:
+                del self.holdings[0]
+        return len(fed)
+
+    def use(self, paths: set[tuple[int, ...]]) -> None:
+        """Mark what holds some prefixes as used now, the shorter ones after what extends them."""
+        assert self.holdings is not None
+        used = [one for one in self.holdings if not one[1].isdisjoint(paths)]
+        used.sort(key=lambda one: -min(map(len, one[1] & paths)))
+        self.holdings = [one for one in self.holdings if one not in used] + used
 
 
 def a_table(rng: random.Random) -> TableModel:
@@ -191,6 +234,59 @@ def test_the_winners_are_those_of_the_full_ranking() -> None:
             dropped += sum(score.pruned for score in found.candidates)
     assert fed < 0.9 * full_cost, "a search that spares nothing is none"
     assert dropped > 300
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("capacity", [0, 40, 90, 400, 100_000])
+@pytest.mark.parametrize("header", [0, 24])
+def test_what_is_counted_is_fed_by_a_model_that_keeps_little(capacity: int, header: int) -> None:
+    """Windows of many queries whose prefixes do not fit beside each other: counts, and the bound.
+
+    The winners are those of the full ranking, and a query's numbers do not hang on the window.
+    """
+    spared = 0
+    for case in range(4):
+        rng = random.Random(case)  # noqa: S311 - cases, no secrets
+        table = a_table(rng)
+        queries = beside_each_other(rng, table.vocab_size, header)
+        whole = Counting(table)
+        full = list(logpr.rank_many(queries, model=whole))
+        model = Bounded(table, capacity=capacity)
+        found = list(logpr.rank_many(queries, model=model, top=1))
+        assert model.fed <= sum(one.tokens_fed or 0 for one in found)
+        assert model.fed <= (1.0 + MOST_EXTRA) * whole.fed
+        for one, other, query in zip(found, full, queries, strict=True):
+            check_same(one, other, 1)
+            alone = Bounded(table, capacity=capacity)
+            assert repr(ranked(alone, query, 1)) == repr(one)  # a fork may hold nan
+            assert one.tokens_fed is not None
+            assert one.tokens_full is not None
+            assert alone.fed <= one.tokens_fed <= (1.0 + MOST_EXTRA) * one.tokens_full
+            if one.tokens_full <= capacity - 8 or not capacity:
+                assert alone.fed == one.tokens_fed
+        spared += whole.fed - model.fed
+    assert spared > 0 or capacity <= 40
+
+
+def beside_each_other(rng: random.Random, vocab: int, header: int) -> list[logpr.Query]:
+    """Return queries that have `header` tokens in common, then go on each in its own way."""
+
+    def some(least: int, most: int) -> list[int]:
+        return [rng.randrange(vocab) for _ in range(rng.randint(least, most))]
+
+    shared = some(header, header)
+    return [
+        logpr.Query.of(
+            prompt_ids=[
+                *shared,
+                *(number // vocab**place % vocab for place in range(4)),
+                *some(9, 30),
+            ],
+            candidate_ids=[some(0, 12) for _ in range(rng.choice([2, 4, 12]))],
+            end="stop",
+        )
+        for number in range(10)
+    ]
 
 
 @settings(max_examples=50)

@@ -103,3 +103,19 @@ def blimp(file: Path, cache: Path) -> dict[str, Any]:
         doc_to_choice="{{[sentence_good, sentence_bad]}}",
         doc_to_target=0,
     )
+
+
+def samples(name: str, file: Path, cache: Path, *, repeats: int) -> dict[str, Any]:
+    """Return a task that goes on from each text of a file, sampled several times."""
+    return {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(file)}, "cache_dir": str(cache)},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{text}}",
+        "doc_to_target": "",
+        "generation_kwargs": {"until": [], "temperature": 1.0, "max_gen_toks": 24},
+        "repeats": repeats,
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }

@@ -9,7 +9,7 @@ import pytest
 
 import logpr
 from logpr.errors import QueryError
-from logpr.integrations._generation import WIDTH, Generation, generate, read_options
+from logpr.integrations._generation import WIDTH, Generation, generate, read_options, request_seeds
 from logpr.models.base import Predictive
 from logpr.models.table import TableModel
 
@@ -113,6 +113,27 @@ def test_a_sample_depends_on_its_seed_alone(cycle: TableModel) -> None:
         together[2]
     ]
     assert len(set(together)) == 3
+
+
+def test_a_seed_is_its_request_s() -> None:
+    """Task, context, options and the seed make it, and the count of equal ones: nothing else."""
+    options = Generation(temperature=1.0)
+    asked = ("one", "Once", options)
+
+    def states(*requests: tuple[str | None, str, Generation], seed: int = 1) -> list[int]:
+        return [int(one.generate_state(1)[0]) for one in request_seeds(seed, requests)]
+
+    first, second = states(asked, asked)
+    others: list[tuple[str | None, str, Generation]] = [
+        ("two", "Once", options),
+        (None, "Once", options),
+        ("one", "Once upon", options),
+        ("one", "Once", Generation(temperature=0.9)),
+        ("one", "Once", Generation(temperature=1.0, until=("a",))),
+    ]
+    assert states(*others, asked, *others, asked)[len(others) :: len(others) + 1] == [first, second]
+    different = [first, second, *states(*others), *states(asked, seed=2)]
+    assert len(set(different)) == len(different)
 
 
 def test_special_tokens_are_not_text() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from logpr.errors import ModelLoadError, QueryError
+from tests.integrations.twins import Twins
 
 harness = pytest.importorskip(
     "tests.integrations.harness",
@@ -80,6 +81,20 @@ def test_ids_are_those_of_the_harness(pair: tuple[Any, Any]) -> None:
     assert ours.tok_encode("The cat", add_special_tokens=False) == theirs.tok_encode(
         "The cat", add_special_tokens=False
     )
+
+
+def test_values_of_a_fast_model_are_its_twin_s() -> None:
+    """Where dtype=auto gives two models, values, greediness and texts are the exact one's."""
+    pair = Twins.of_words()
+    found, exact = harness.LogprLM(pair), harness.LogprLM(pair.exact)
+    rows = harness.asked("loglikelihood", [("A", " B"), ("A", " A"), ("", "B A")])
+    values = found.loglikelihood(rows)
+    assert values == exact.loglikelihood(rows) != harness.LogprLM(pair.fast).loglikelihood(rows)
+    assert [greedy for _, greedy in values] == [True, False, False]
+    assert found.generate_until(
+        harness.asked("generate_until", [("A", {"max_gen_toks": 2, "until": []})])
+    ) == ["B B"]
+    assert found.get_model_info() == exact.get_model_info()
 
 
 def test_one_text_split_in_two_places(pair: tuple[Any, Any]) -> None:
@@ -159,13 +174,31 @@ def test_long_contexts_of_texts_are_cut(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_samples_are_drawn_by_the_seed() -> None:
-    """Two backends of one seed write the same texts; one backend does not repeat itself."""
+    """Two backends of one seed write the same texts, and so does one twice; repeats differ."""
     rows = harness.asked("generate_until", [("Once", {"temperature": 1.0, "max_gen_toks": 20})] * 2)
     one = harness.ours(harness.BUILTIN, seed=3)
     first = one.generate_until(rows)
     assert first == harness.ours(harness.BUILTIN, seed=3).generate_until(rows)
+    assert first == one.generate_until(rows)
     assert first[0] != first[1]
-    assert one.generate_until(rows) != first
+    assert first != harness.ours(harness.BUILTIN, seed=4).generate_until(rows)
+
+
+def test_samples_do_not_depend_on_what_else_is_asked(tmp_path: Path) -> None:
+    """A task's texts are the same by itself and after another one that asks the same questions."""
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"text": "Once upon"}\n{"text": "The cat"}\n{"text": "Once upon"}\n')
+    first, second = (harness.samples(name, file, tmp_path, repeats=2) for name in ("a", "b"))
+
+    def texts(*tasks: dict[str, Any]) -> list[list[str]]:
+        results = harness.evaluated(harness.ours(harness.BUILTIN, seed=3), tasks)
+        found = sorted(results["samples"]["b"], key=lambda sample: sample["doc_id"])
+        return [text for sample in found for text in sample["resps"]]
+
+    alone = texts(second)
+    assert texts(first, second) == texts(second, first) == alone
+    written = [text for repeats in alone for text in repeats]
+    assert len(set(written)) == len(written) == 6
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, "{{ messages[-1].content }}\n"])
@@ -208,15 +241,19 @@ def test_evaluations_over_local_files(data_dir: Path, tmp_path: Path) -> None:
     assert len(harness.answers(ours, "hellaswag_local")) == 100
 
 
-def test_values_of_a_cache_are_the_model_s(tmp_path: Path, pair: tuple[Any, Any]) -> None:
+def test_values_of_a_cache_are_the_model_s(
+    tmp_path: Path, pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--use_cache` keeps each answer as it is found, and gives it back."""
     ours, _ = pair
+    # The backend is this module's, and its hook is put back whatever happens here.
+    monkeypatch.setattr(ours, "cache_hook", ours.cache_hook)
     api = pytest.importorskip("lm_eval.api.model")
     rows = harness.asked("loglikelihood", ROWS[:2])
     kept = api.CachingLM(ours, str(tmp_path / "answers.db"))
     first = kept.loglikelihood(rows)
-    assert [tuple(one) for one in kept.loglikelihood(rows)] == first == ours.loglikelihood(rows)
-    ours.set_cache_hook(api.CacheHook(None))
+    assert [tuple(one) for one in kept.loglikelihood(rows)] == first
+    close(first, ours.loglikelihood(rows))
 
 
 @pytest.mark.parametrize(

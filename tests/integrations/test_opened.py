@@ -13,16 +13,10 @@ import pytest
 import logpr
 from logpr.errors import QueryError
 from logpr.integrations._opened import Opened, opened
-from logpr.models.base import EncoderDecoder
+from logpr.models.base import EncoderDecoder, Refining
 from logpr.models.table import TableModel
+from tests.integrations.twins import WORDS, Twins
 
-WORDS: dict[str, Any] = {
-    "tokens": ["A", "B", "."],
-    "end": ["."],
-    "kind": "logits",
-    "rows": {},
-    "default": [0, 0, 0],
-}
 NOT_SAID: dict[str, Any] = {"max_length": None, "add_bos_token": None, "prefix_token_id": None}
 
 
@@ -51,6 +45,23 @@ def test_a_model_that_declares_nothing() -> None:
     assert found.max_length == 2048
     assert found.tokenizer.bos_id is None
     assert found.encoder.prefix_id == found.end_id == 2
+
+
+def test_a_fast_model_is_its_exact_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness compares the numbers it gets: dtype=auto never shows it the fast ones."""
+    pair = Twins.of_words()
+    assert isinstance(pair, Refining)
+    assert open_model(pair).model is pair.exact
+    asked: dict[str, Any] = {}
+
+    def load(name: str, **options: Any) -> Twins:  # noqa: ANN401
+        asked.update(options, name=name)
+        return pair
+
+    monkeypatch.setattr("logpr.integrations._opened.load", load)
+    found = open_model("words", {"dtype": "auto"})
+    assert asked == {"name": "words", "dtype": "auto"}
+    assert (found.model, found.name) == (pair.exact, "words")
 
 
 def test_a_model_of_ids_is_refused(tmp_path: Path) -> None:

@@ -51,6 +51,29 @@ def test_lower_dtypes_keep_their_own_norms() -> None:
     assert kinds == set()
 
 
+def test_a_low_dtype_keeps_its_own_activation() -> None:
+    """The kernel rounds once where the function spelt out rounds at every step."""
+    assert shorter_forwards(random_model("gpt2").bfloat16()) == ()
+
+
+def test_a_forward_that_a_caller_has_put_there_stays() -> None:
+    """It is run, and it is there afterwards."""
+    model = random_model("llama")
+    layer = model.model.layers[0].self_attn
+    own = layer.forward
+    calls: list[int] = []
+
+    def patched(*given: object, **options: object) -> object:
+        calls.append(1)
+        return own(*given, **options)
+
+    layer.forward = patched
+    with running(shorter_forwards(model)):
+        own_logits(model, IDS)
+    assert calls == [1]
+    assert layer.forward is patched
+
+
 def test_a_layer_that_computes_something_else_is_left_alone() -> None:
     """The name of a layer and of its parts is no proof: a random input is."""
 

@@ -14,6 +14,7 @@ import logpr
 from logpr.errors import ContextLengthError, ModelLoadError, QueryError
 from logpr.models._probe import probe_pack
 from logpr.models.base import NO_EVIDENCE, Evidence
+from logpr.models.hf import company as company_module
 from logpr.models.hf import products
 from logpr.models.hf.company import broken_by
 from logpr.models.hf.fixed import FixedHead
@@ -24,6 +25,7 @@ from logpr.models.hf.kept import PrefixStore
 from logpr.models.hf.model import HFModel
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.spans import Spanned
+from logpr.models.hf.tiles import ROWS
 from logpr.models.hf.trunk import Trunk
 from logpr.models.hf.verify import find_head
 from logpr.tokens.trie import pack_of_sequences
@@ -240,6 +242,20 @@ class TestTheTrial:
         head = parts("llama")[1]
         found = broken_by(alone("llama"), head, vocab_size=VOCAB, context_length=96)
         assert found is not None
+
+    @pytest.mark.parametrize("length", [6, 80])
+    def test_a_pass_ends_within_the_path(self, length: int) -> None:
+        """In the company that is called so."""
+        draw = np.random.default_rng(0)
+        (company,) = (
+            one
+            for one in company_module._companies(list(range(length)), draw, VOCAB)
+            if one.words == "where a pass ends within them"
+        )
+        size = len(company.pack)
+        first_pass = -(-size // -(-size // ROWS))
+        nodes = company.pack.edge_nodes[company.edges[0]]
+        assert nodes[0] < first_pass <= nodes[-1]
 
     def test_a_sound_model_passes(self) -> None:
         """Of the same model, with nothing wrong."""

@@ -16,14 +16,16 @@ from transformers import PreTrainedModel
 
 from logpr.errors import ModelOutputError
 from logpr.models.base import NO_EVIDENCE
+from logpr.models.hf import plan
 from logpr.models.hf.forest import Forest
 from logpr.models.hf.head import Head
-from logpr.models.hf.kept import Keys, PrefixStore
+from logpr.models.hf.kept import ABSENT, Keys, PrefixStore
 from logpr.models.hf.pieces import read_part
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.spans import Spanned
 from logpr.models.hf.trunk import Trunk
 from logpr.models.hf.verify import find_head
+from logpr.models.hf.walk import Walk
 from logpr.tokens.pack import ROOT, Pack
 from logpr.tokens.trie import pack_of_sequences
 from tests.models.hf_models import own_logprobs, random_model
@@ -70,19 +72,33 @@ def watched(family: str, *, most: int = 10**9) -> Iterator[list[int]]:
         handle.remove()
 
 
+BUSHES = st.sampled_from((2, 128))
+"""Tokens of a subtree that is attended to under one mask: with few, most goes by runs."""
+
+
+@contextmanager
+def bushes_of(most: int) -> Iterator[None]:
+    """Let subtrees of so many tokens go by one mask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "_BUSH", most)
+        yield
+
+
 @settings(max_examples=60)
 @given(
     asked(),
     st.sampled_from(FAMILIES),
     st.integers(1, 24),
     st.sampled_from((0, 700, 2**30)),
+    BUSHES,
 )
 def test_spans_of_any_size_give_the_scores_of_each_sequence_alone(
-    drawn: Asked, family: str, budget: int, kept_bytes: int
+    drawn: Asked, family: str, budget: int, kept_bytes: int, bush: int
 ) -> None:
     """A pack cut anywhere, its active path held or fed again, against transformers alone."""
     pack = pack_of(drawn)
-    found = scores(family, spanned(family, budget=budget, kept_bytes=kept_bytes), pack)
+    with bushes_of(bush):
+        found = scores(family, spanned(family, budget=budget, kept_bytes=kept_bytes), pack)
     expected = own_logprobs_with_end(family, pack)
     np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE)
 
@@ -135,18 +151,45 @@ def test_a_path_beyond_its_bytes_is_fed_again() -> None:
     st.sampled_from(FAMILIES),
     st.integers(1, 24),
     st.sampled_from((0, 3_000, 20_000, 10**9)),
+    BUSHES,
 )
 def test_what_is_kept_from_call_to_call_changes_no_score(
-    calls: list[Asked], family: str, budget: int, room: int
+    calls: list[Asked], family: str, budget: int, room: int, bush: int
 ) -> None:
     """Whatever was asked before, and however little the store holds."""
     store = PrefixStore(room)
     executor = spanned(family, budget=budget, store=store)
     for drawn in calls:
         pack = pack_of(drawn)
-        found = scores(family, executor, pack)
+        with bushes_of(bush):
+            found = scores(family, executor, pack)
         np.testing.assert_allclose(found, own_logprobs_with_end(family, pack), rtol=0, atol=CLOSE)
         assert store.nbytes <= room
+
+
+def test_a_long_continuation_beside_a_prompt_that_is_held() -> None:
+    """The prompt is not fed, so its answers lie beside the continuation, below the same token."""
+    store = PrefixStore(10**9)
+    executor = spanned("llama", store=store)
+    prompt = list(range(5, 25))
+    scores("llama", executor, pack_of_sequences([prompt], [[1, 2]])[0])
+    continuation = [7 + i % 80 for i in range(80)]
+    pack, _ = pack_of_sequences([prompt[:1], prompt, prompt], [continuation, [1, 3, 4], [2, 3]])
+    with bushes_of(2):
+        found = scores("llama", executor, pack)
+    np.testing.assert_allclose(found, own_logprobs(parts("llama")[0], pack), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_path_of_which_the_middle_is_held(family: str) -> None:
+    """Above a span stand tokens that were fed, some of the store, and again some that were fed."""
+    store = PrefixStore(10**9)
+    path = [5 + i % 80 for i in range(60)]
+    scores(family, spanned(family, store=store), pack_of_sequences([path[:40]], [[1, 2]])[0])
+    executor = spanned(family, budget=8, store=store)
+    pack, _ = pack_of_sequences([path[:10], path[:41]], [[9], path[41:]])
+    found = scores(family, executor, pack)
+    np.testing.assert_allclose(found, own_logprobs(parts(family)[0], pack), rtol=0, atol=CLOSE)
 
 
 def test_a_prefix_is_paid_once() -> None:
@@ -186,6 +229,61 @@ def test_the_store_drops_what_was_used_longest_ago() -> None:
     assert store.child(first[-1], 3) is None
     assert store.child(ROOT, 1) == found
     assert store.child(ROOT, 8) is not None
+
+
+def test_the_store_keeps_the_first_part_of_a_prompt_that_is_too_long() -> None:
+    """What is dropped could be found again only below a prefix that is held."""
+    path = list(range(3, 83))
+    pack, _ = pack_of_sequences([path], [[1, 2]])
+    store = PrefixStore(10**9)
+    scores("llama", spanned("llama", budget=8, store=store), pack)
+    store = PrefixStore(store.nbytes // 2)
+    executor = spanned("llama", budget=8, store=store)
+    with watched("llama") as fed:
+        scores("llama", executor, pack)
+        once = sum(fed)
+        scores("llama", executor, pack)
+    assert once == 81
+    assert 30 <= len(store) <= 41
+    assert sum(fed) - once == 81 - len(store)
+    entry = ROOT
+    for token in path[: len(store)]:
+        child = store.child(entry, token)
+        assert child is not None
+        entry = child
+
+
+def test_what_extends_a_prefix_that_is_gone_is_not_held() -> None:
+    """It could not be found again."""
+    one = Keys(((torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)),))
+    store = PrefixStore(64)
+    first = store.add(one, [1, 2], [-1, 0], [ROOT])
+    store.add(one, [8, 9], [-1, 0], [ROOT])
+    assert store.child(ROOT, 1) is None
+    assert store.add(one, [3, 4], [-1, 0], [first[-1]]) == [ABSENT, ABSENT]
+    assert store.add(one, [3, 4], [-1, 0], [ABSENT]) == [ABSENT, ABSENT]
+    assert (len(store), store.nbytes) == (2, 64)
+
+
+def test_a_lack_of_memory_while_states_are_read_loses_no_edge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The span runs again."""
+    own = Walk.states_of
+    calls = 0
+
+    def failing(walk: Walk, *given: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls in {1, 4}:
+            raise torch.OutOfMemoryError
+        return own(walk, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Walk, "states_of", failing)
+    pack, _ = pack_of_sequences([[3] * 60, [4] * 60], [[5] * 20, [6] * 20])
+    found = scores("llama", spanned("llama", budget=128), pack)
+    assert calls > 4
+    np.testing.assert_allclose(found, own_logprobs(parts("llama")[0], pack), rtol=0, atol=CLOSE)
 
 
 def test_a_lack_of_memory_halves_the_spans() -> None:

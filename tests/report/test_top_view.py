@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import logpr
 from logpr._accuracy import AccuracyTally
-from logpr._values import Ranking, Score
+from logpr._values import Fork, Ranking, Score
 from logpr.io import record_of
 from logpr.report import html
+from logpr.report.terminal import RankingsTally, rankings_summary
 from logpr.report.terminal import ranking as drawn
 from tests.report.printing import printed
 from tests.report.values import a_ranking, a_score
@@ -19,9 +23,9 @@ def dropped(index: int, upper: float) -> Score:
     )  # fmt: skip
 
 
-def a_topped(**fields: object) -> Ranking:
+def a_topped(candidates: tuple[Score, ...] | None = None, **fields: object) -> Ranking:
     """Return a ranking of four, of which one is wanted, one whole and two dropped."""
-    candidates = (
+    candidates = candidates or (
         dropped(0, -23.1),
         a_score("first", index=1, logprob=-2.4),
         dropped(2, -9.5),
@@ -60,6 +64,64 @@ def test_a_known_runner_up_is_named() -> None:
     """Where the second is whole it is the one who is beaten, though order has one entry."""
     shown = printed(drawn(a_topped(margin=9.6, noise=0.0)), 100)
     assert "‘first’ beats the runner-up" in shown
+
+
+def test_the_least_lead_allows_for_noise() -> None:
+    """A bound is as far off as its noise says, and a lead that is at least so much is cut down."""
+    candidates = (
+        a_score("first", logprob=-2.4),
+        dataclasses.replace(dropped(1, -9.5), noise=1.0),
+        dropped(2, -9.4004),
+    )
+    shown = printed(drawn(a_topped(candidates=candidates, best=0, order=(0,))), 100)
+    assert "‘first’ is the best, at least 6.100 nats (446×) ahead" in shown
+    alike = (candidates[0], dropped(1, -2.4005))
+    shown = printed(drawn(a_topped(candidates=alike, best=0, order=(0,))), 100)
+    assert "‘first’ is the best.\n" in shown
+    near = (candidates[0], dropped(1, -9.4006))
+    shown = printed(drawn(a_topped(candidates=near, best=0, order=(0,))), 100)
+    assert "at least 7.000 nats" in shown
+
+
+def test_the_fork_is_that_of_the_runner_up_or_none() -> None:
+    """Of three tied with top=1 the second in the input's order is not known to the view."""
+    tied = tuple(
+        a_score(text, index=index, logprob=logprob, token_ids=ids, token_texts=texts)
+        for index, (text, logprob, ids, texts) in enumerate(
+            [
+                ("one", -2.402, (0, 1), ("o", "ne")),
+                ("two", -2.401, (0,), ("o",)),
+                ("three", -2.400, (0, 2), ("o", "thr")),
+            ]
+        )
+    )
+    known: dict[str, object] = {"best": 0, "margin": 0.001, "noise": 0.1, "tie": True}
+    parting = Fork(position=1, shared="o", first="ne", second="END", gap_at_fork=0.0, gap_after=0.0)
+    unknown = a_topped(candidates=tied, order=(0,), fork=parting, **known)
+    assert "They part" not in printed(drawn(unknown), 100)
+    two = a_topped(candidates=tied, order=(0, 1), fork=parting, **(known | {"top": 2}))
+    assert "They part at token 2: ‘ne’ against END" in printed(drawn(two), 100)
+    pair = a_topped(candidates=tied[:2], order=(0,), fork=parting, **known)
+    assert "They part at token 2: ‘ne’ against END" in printed(drawn(pair), 100)
+
+
+def test_where_no_model_was_asked_no_tokens_are_told() -> None:
+    """Candidates with their own numbers: there was nothing to spare, in a view and in a summary."""
+    given = [{"token_logprobs": [-1.0]}, {"token_logprobs": [-2.0]}]
+    ranking = logpr.rank("x", given, top=1)
+    assert ranking.tokens_full == 0
+    tally = RankingsTally()
+    tally.add(ranking)
+    for shown in (printed(drawn(ranking)), printed(rankings_summary(tally)), html.ranking(ranking)):
+        assert "through the model" not in shown
+        assert "on the way" not in shown
+    assert "Only the best of each (top=1). Of other rules nothing" in printed(
+        rankings_summary(tally), 100
+    )
+    tally.add(a_topped())
+    assert "(top=1): 1,200 tokens went through the model, instead of 5,000. Of" in printed(
+        rankings_summary(tally), 100
+    )
 
 
 def test_a_label_beyond_the_best_is_called_so() -> None:

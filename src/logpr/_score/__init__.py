@@ -153,7 +153,7 @@ def score_many(
             yield tuple(scored.score for scored in row)
 
 
-def windowed(model: Model | None) -> AbstractContextManager[bool | None]:
+def windowed(model: Model | None) -> AbstractContextManager[int | None]:
     """Return a block for one of many windows: it reuses nothing of others, and leaves nothing.
 
     So a window's numbers do not depend on which windows went before, in a run that was stopped and

@@ -11,7 +11,7 @@ from logpr._score._encode import name_of
 from logpr._score._jobs import Plan, Window
 from logpr._score._settings import Settings
 from logpr._score._window import plan_query
-from logpr._topk import Outcome, Rivals, apart, search
+from logpr._topk import Race, Rivals, apart, groups, search
 from logpr._values import Query
 from logpr.errors import QueryError
 from logpr.models.base import Model
@@ -44,35 +44,19 @@ def score_top(
     if not window.jobs or model is None:
         return [TopRow(tuple(plan.finish([]) for plan in row), 0, 0) for row in rows]
     results: list[JobScores | None] = [None] * len(window.jobs)
-    with apart(model) as keeps:
-        found = search(
-            model,
-            [_rivals(row, window) for row in rows],
-            top=top,
-            evidence=settings.asked,
-            keeps=keeps,
-        )
-        for row, outcome in zip(rows, found, strict=True):
-            _enter(row, outcome, results)
-        # What stands beside a candidate's own job (its value under boundary `joint`, its prompt).
-        beside = [
-            number
-            for row in rows
-            for plan in row
-            for number in plan.jobs[1:]
-            if (own := results[plan.jobs[0]]) is not None and own.whole
-        ]
-        jobs = [window.jobs[number] for number in beside]
-        for number, scores in zip(
-            beside, run(model, jobs, evidence=settings.asked) if jobs else (), strict=True
-        ):
-            results[number] = scores
+    with apart(model) as room:
+        races = [Race(_rivals(row, window), top=top, model=model, room=room) for row in rows]
+        for group in groups(races, room=room):
+            found = search(model, [races[number] for number in group], evidence=settings.asked)
+            for number, scores in zip(group, found, strict=True):
+                _enter(rows[number], scores, results)
+            _ask_beside([rows[number] for number in group], window, model, results)
     # Nobody reads what stands beside a dropped candidate.
     unread = next(scores for scores in results if scores is not None)
     answers = [unread if scores is None else scores for scores in results]
     return [
-        TopRow(tuple(plan.finish(answers) for plan in row), outcome.fed, outcome.full)
-        for row, outcome in zip(rows, found, strict=True)
+        TopRow(tuple(plan.finish(answers) for plan in row), race.fed, race.full)
+        for row, race in zip(rows, races, strict=True)
     ]
 
 
@@ -84,9 +68,34 @@ def _rivals(row: Sequence[Plan], window: Window) -> Rivals:
     )
 
 
-def _enter(row: Sequence[Plan], outcome: Outcome, results: list[JobScores | None]) -> None:
+def _enter(
+    row: Sequence[Plan], found: Sequence[JobScores], results: list[JobScores | None]
+) -> None:
     numbers = (plan.jobs[0] for plan in row if plan.jobs)
-    for number, scores in zip(numbers, outcome.found, strict=True):
+    for number, scores in zip(numbers, found, strict=True):
+        results[number] = scores
+
+
+def _ask_beside(
+    rows: Sequence[Sequence[Plan]],
+    window: Window,
+    model: Model,
+    results: list[JobScores | None],
+) -> None:
+    """Ask what stands beside a whole candidate's own job: its value under boundary `joint`."""
+    beside = [
+        number
+        for row in rows
+        for plan in row
+        for number in plan.jobs[1:]
+        if (own := results[plan.jobs[0]]) is not None and own.whole
+    ]
+    if not beside:
+        return
+    jobs = [window.jobs[number] for number in beside]
+    for number, scores in zip(
+        beside, run(model, jobs, evidence=window.settings.asked), strict=True
+    ):
         results[number] = scores
 
 

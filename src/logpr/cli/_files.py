@@ -97,6 +97,7 @@ def identity(model: Model | None) -> dict[str, JsonValue]:
         "weights": told.weights_digest,
         "tokenizer": told.tokenizer_digest,
         "dtype": told.dtype,
+        "refines": told.refines,
         "device": told.device,
         "executor": told.executor,
     }
@@ -125,7 +126,7 @@ def running(
         try:
             yield run
         except KeyboardInterrupt:
-            if run.target is not None and stream.source.path is not None:
+            if run.resumable:
                 say(f"finished windows are kept: the same command goes on in {run.target}.part")
             raise
     if run.rejected:

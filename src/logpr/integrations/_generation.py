@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
@@ -92,6 +95,29 @@ def read_options(given: Mapping[str, object]) -> Generation:
         top_k=_top_k(given.get("top_k")) if sampled else None,
         top_p=_top_p(given) if sampled else None,
     )
+
+
+def request_seeds(
+    seed: int, requests: Iterable[tuple[str | None, str, Generation]]
+) -> list[np.random.SeedSequence]:
+    """Return what each text is drawn by: it hangs on the request, not on what else is asked.
+
+    Equal requests are counted, so that repeats of one differ.
+
+    Args:
+        seed: of the whole run.
+        requests: task, context and options of each text. The task is part of it, so that the count
+            is the same whichever other tasks ask the same.
+    """
+    seen: Counter[tuple[str | None, str, Generation]] = Counter()
+    out: list[np.random.SeedSequence] = []
+    for request in requests:
+        task, context, options = request
+        identity = json.dumps([seed, task, context, astuple(options), seen[request]])
+        seen[request] += 1
+        digest = hashlib.sha256(identity.encode()).digest()
+        out.append(np.random.SeedSequence(int.from_bytes(digest, "big")))
+    return out
 
 
 def generate(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from logpr import load
+from logpr._score import as_exact_model
 from logpr.errors import QueryError
 from logpr.integrations._pairs import TextEncoder
 from logpr.models.base import EncoderDecoder, Model
@@ -52,6 +53,9 @@ def opened(
 ) -> Opened:
     """Return a model ready for the harness.
 
+    Of a fast model with an exact twin it is the twin: the harness ranks the numbers by itself, and
+    nobody asks again where it is close.
+
     Args:
         pretrained: a name as `logpr.load` takes it, or a model.
         options: of `logpr.load`.
@@ -73,12 +77,14 @@ def opened(
         )
         raise QueryError(msg)
     if isinstance(pretrained, str | os.PathLike):
-        model, name = load(pretrained, **options), os.fspath(pretrained)
+        given, name = load(pretrained, **options), os.fspath(pretrained)
     elif options:
         msg = f"model_args: {', '.join(options)} is for loading, and the model given is loaded"
         raise QueryError(msg)
     else:
-        model, name = pretrained, pretrained.provenance.model
+        given, name = pretrained, pretrained.provenance.model
+    model = as_exact_model(given)
+    assert model is not None, "a model was given"
     if isinstance(model, EncoderDecoder):
         msg = (
             f"{name} has an encoder, and the harness's requests are made for decoders alone here: "

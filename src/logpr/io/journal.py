@@ -60,10 +60,26 @@ class Journal:
         if differences:
             msg = (
                 f"{output} was begun by another command, {self.records} records of it are done: "
-                f"{'; '.join(differences)}. Give the first command again to go on, --restart to "
-                f"begin anew, or another -o"
+                f"{'; '.join(differences)}. {self._way_on(command)}, or give another -o"
             )
             raise QueryError(msg)
+
+    def _way_on(self, command: dict[str, Any]) -> str:
+        """Return how to go on, or else to begin anew, with another command than the first."""
+        was, now = self.command.get("refines"), command.get("refines")
+        if was == now:
+            return "Give the first command again to go on, --restart to begin anew"
+        # The same --dtype auto may come to another decision, and then the first command is no way.
+        if was is None:
+            return (
+                f"--dtype auto decides by measured speed, and this time for two precisions: give "
+                f"--dtype {self.command.get('dtype')} to go on, --restart to begin anew"
+            )
+        return (
+            f"The first was --dtype auto, which decides by measured speed and took two precisions: "
+            f"give --dtype auto again while nothing else runs here to go on, or begin anew in one "
+            f"that you name: --restart --dtype {was} (or {self.command.get('dtype')})"
+        )
 
 
 def _said(value: object) -> str:

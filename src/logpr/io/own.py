@@ -137,8 +137,14 @@ def is_output(view: View) -> bool:
     return (
         isinstance(view.get("warnings"), list)
         and isinstance(candidates, list)
-        and all(isinstance(item, dict) and {"index", "logprob"} <= set(item) for item in candidates)
+        and all(isinstance(item, dict) and _is_result(item) for item in candidates)
     )
+
+
+def _is_result(item: View) -> bool:
+    # From Parquet a null is an absent field, and a dropped candidate has no log-probability.
+    known = {"logprob"} if "logprob" in item else {"pruned", "upper"}
+    return {"index", *known} <= set(item)
 
 
 def _brings_numbers(view: View) -> bool:

@@ -139,6 +139,11 @@ class Run:
         """Return how many rows were put aside so far, earlier processes of this run included."""
         return self.stream.rejected
 
+    @property
+    def resumable(self) -> bool:
+        """Return whether there are windows done that the same command would go on behind."""
+        return self._journal is not None and self._journal.windows > 0
+
     def __enter__(self) -> Self:
         """Open the files, at the place where an earlier process left off.
 

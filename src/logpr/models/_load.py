@@ -65,7 +65,8 @@ def load(
         executor: how packs run, such as `plain`; the fastest that is right by default.
         adapter: a PEFT adapter's folder or hub id.
         trust_remote_code: whether code that comes with the model may run.
-        pack_tokens: tokens of one forward pass at most (transformers; 1,024 on a CPU).
+        pack_tokens: tokens of one forward pass at most (transformers; 1,024 on a CPU). `mask` does
+            not cut a path, and `plain` runs one whole sequence at a time, whatever it says.
         kv_bytes: memory for keys and values of the prefix in work (transformers; 1 GiB on a CPU).
         cache_bytes: memory for keys and values of prefixes, held from call to call so that a
             prompt is not paid twice (transformers; 256 MiB); 0 holds none.

@@ -189,10 +189,12 @@ class EncoderDecoder(Model, Protocol):
 class Reusing(Model, Protocol):
     """A model that keeps the keys and values of prefixes from one call of `edges` to the next."""
 
-    def apart(self, *, keep: bool = True) -> AbstractContextManager[bool]:
+    def apart(self, *, keep: bool = True) -> AbstractContextManager[int]:
         """Inside the block, reuse only what the block itself computed; drop it at the end.
 
-        The block is told whether it reuses anything: not every way to run a model does.
+        The block is told how many tokens it holds for sure: of the prefixes that its last calls
+        used, so many are not computed again, except a token whose row is read. 0 where it reuses
+        nothing: not every way to run a model does.
 
         Args:
             keep: False reuses nothing between calls.

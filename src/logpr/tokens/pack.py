@@ -62,8 +62,9 @@ class Pack:
         size = len(self.token_ids)
         if size == 0:
             return
-        children = np.bincount(self.parents[self.parents >= 0], minlength=size)
-        goes_on = (self.parents[1:] == np.arange(size - 1)) & (children[:-1] == 1)
+        # An only child ends where its parent does. (In a part of a larger pack a sibling may have
+        # lost its parent, which was not fed again, and still lies below it.)
+        goes_on = (self.parents[1:] == np.arange(size - 1)) & (np.diff(self.ends) == 0)
         starts = [0, *(np.flatnonzero(~goes_on) + 1).tolist(), size]
         yield from pairwise(starts)
 

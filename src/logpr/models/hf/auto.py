@@ -84,9 +84,9 @@ class Widened:
         return self._provenance
 
     @contextmanager
-    def apart(self, *, keep: bool = True) -> Iterator[bool]:  # noqa: ARG002 - as the seam says
+    def apart(self, *, keep: bool = True) -> Iterator[int]:  # noqa: ARG002 - as the seam says
         """Nothing is held from call to call anyway: what is held of the model is bfloat16."""
-        yield False
+        yield 0
 
     def edges(self, pack: Pack, *, evidence: Evidence = NO_EVIDENCE) -> EdgeScores:
         """Return the log-probability of every edge of `pack`."""
@@ -95,7 +95,7 @@ class Widened:
 
     def next_logits(self, prefixes: Sequence[Sequence[int]]) -> NextRows:
         """Return the distribution after each prefix of token ids."""
-        with widened(self._module):
+        with widened(self._module), self._own.apart(keep=False):
             return self._own.next_logits(prefixes)
 
 
@@ -178,14 +178,22 @@ class RefiningModel:
         return self._fast.matmul_rate()
 
     @contextmanager
-    def apart(self, *, keep: bool = True) -> Iterator[bool]:
+    def apart(self, *, keep: bool = True) -> Iterator[int]:
         """Inside the block, reuse only what the block itself computed; drop it at the end.
+
+        The block is told of how many tokens it holds keys and values in bfloat16 for sure.
 
         Args:
             keep: False reuses nothing between calls.
         """
-        with self._fast.apart(keep=keep) as kept, self._refined.apart(keep=keep):
-            yield kept
+        with self._fast.apart(keep=keep) as held, self._refined.apart(keep=keep):
+            yield held
+
+    def forget(self) -> None:
+        """Drop the keys and values that are held of prefixes of earlier calls."""
+        self._fast.forget()
+        if isinstance(self._refined, HFModel):
+            self._refined.forget()
 
     def edges(self, pack: Pack, *, evidence: Evidence = NO_EVIDENCE) -> EdgeScores:
         """Return the log-probability of every edge of `pack`, in bfloat16."""
@@ -252,7 +260,7 @@ def compared(fast: HFModel, refined: HFModel | Widened) -> tuple[float, tuple[fl
         fast: in bfloat16.
         refined: in float32, of the same checkpoint.
     """
-    pack = probe_pack(fast.vocab_size, fast.context_length)
+    pack = probe_pack(fast.fed_ids, fast.context_length)
     found: list[EdgeScores] = []
     speeds: list[float] = []
     for model in (refined, fast):

@@ -20,7 +20,7 @@ from logpr._types import IntEdges, IntNodes
 from logpr.errors import ModelOutputError
 from logpr.models.hf.caches import bytes_of, selected
 from logpr.models.hf.memory import out_of_memory
-from logpr.models.hf.pieces import Executor, States
+from logpr.models.hf.pieces import Executor, States, enough
 from logpr.tokens.pack import ROOT, Pack
 
 _LONG = 32
@@ -93,7 +93,7 @@ class Cached:
         for fed, rows in _Walk(self, tree).runs():
             gathered.append(tree.read(fed, rows))
             # The head reads all of its weights for one row as for hundreds.
-            if sum(len(one.rows) for one in gathered) >= self.tokens:
+            if enough(gathered, self.tokens):
                 yield _joined(gathered)
                 gathered.clear()
         if gathered:

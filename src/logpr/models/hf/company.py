@@ -132,8 +132,9 @@ def _companies(
         mixed += [*(token() for _ in range(int(draw.integers(1, _MORE + 1)))), alone]
     yield _beside("among other tokens", mixed, alone)
     yield _beside("among many equal tokens", [*[token()] * (ROWS - size), alone], alone)
-    others = [token() for _ in range(ROWS - (size + 1) // 2)]
-    yield _beside("where a pass ends within them", [*others, alone, token()], alone)
+    # Two passes share the rows evenly, so that the first ends in the middle.
+    before, after = ([token() for _ in range(ROWS // 2)] for _ in range(2))
+    yield _beside("where a pass ends within them", [*before, alone, *after], alone)
     trie = TokenTrie()
     asked: tuple[int, ...] = ()
     for number, place in enumerate(draw.integers(1, len(path), _BRANCHES).tolist()):

@@ -12,7 +12,7 @@ import torch
 from logpr.models._speed import SIDE, matmul_flops
 from logpr.models.hf.products import linear
 from logpr.models.hf.spans import BUDGET, KEPT_BYTES
-from logpr.models.hf.trunk import Trunk
+from logpr.models.hf.trunk import Trunk, embedding
 
 _LEAST_ROWS = 1024
 _MOST_ROWS = 8192
@@ -75,7 +75,7 @@ def _free(device: torch.device) -> int:
 
 def _row_bytes(trunk: Trunk) -> int:
     config = trunk.config
-    width = int(config.hidden_size)
+    width = embedding(trunk.model).shape[1]
     inner = getattr(config, "intermediate_size", None) or 4 * width
     # An expert layer runs several of its inner layers for a token.
     inner *= getattr(config, "num_experts_per_tok", None) or 1

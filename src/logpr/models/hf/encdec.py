@@ -17,8 +17,10 @@ from logpr.errors import (
 )
 from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence
+from logpr.models.hf.devices import exact_float32
 from logpr.models.hf.encdec_probe import EXECUTORS, Under, choose, some_source
 from logpr.models.hf.head import Head
+from logpr.models.hf.memory import named_lack
 from logpr.models.hf.model import HFModel, declared_end_ids, tensors_digest
 from logpr.models.hf.probe import Tried
 from logpr.models.hf.scoring import score_pack
@@ -115,7 +117,7 @@ class HFEncoderDecoder:
         start_ids = start_ids_of(model, sides)
         lengths = lengths_of(model)
         source_vocab = len(embedding(model))
-        with quiet():
+        with quiet(), exact_float32():
             some = some_source(source_vocab, lengths[0])
             trunk, head, outcomes = find_head(model, context_length=lengths[1], source_ids=some)
             ids = min(outcomes, trunk.outcomes)
@@ -154,7 +156,7 @@ class HFEncoderDecoder:
             head=head,
             executor=BySource(
                 choice.executor.name,
-                trunk,
+                choice.executor.trunk if isinstance(choice.executor, BySource) else trunk,
                 Under(choice.executor.name, tokens=pack_tokens, room=kv_bytes),
             ),
             sides=sides,
@@ -246,7 +248,8 @@ class HFEncoderDecoder:
     def given(self, source_ids: Sequence[int]) -> HFModel:
         """Return the model of y alone, given one x."""
         self._check_source(source_ids)
-        trunk = self._trunk.given(source_ids)
+        with exact_float32(), named_lack():
+            trunk = self._executor.trunk.given(source_ids)
         return HFModel(
             trunk=trunk,
             head=self._head,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -103,7 +102,10 @@ def choose(
     plain = BySource("plain", trunk, Under("plain"))
     shorter = replace(trunk, shorter=shorter_forwards(trunk.model))
     cache = BySource("cache", shorter, Under("cache"))
-    score: Callable[[BySource], EdgeScores] = lambda run: score_pack(run, head, pack, NO_EVIDENCE)  # noqa: E731 - four calls of it below
+
+    def score(run: BySource) -> EdgeScores:
+        return score_pack(run, head, pack, NO_EVIDENCE)
+
     low = is_low(trunk.model.dtype)
     started = time.perf_counter()
     own = score(plain)

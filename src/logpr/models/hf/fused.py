@@ -6,9 +6,10 @@
     rotary(x)    = x · cos + rotate_half(x) · sin                       without the rotated copy
     linear(x)    = W x + b                                              by the faster library
 
-Each layer is replaced only where its own code gives the same numbers on random input; nothing is
-changed outside of the block that asks for it, and what comes out of the whole is held against the
-model's own code at load, as ever. Only in float32: lower dtypes round in places of their own.
+Each kind of layer is replaced only where its own code gives the same numbers on random input (of
+the two GELU classes: by their definition); nothing is changed outside of the block that asks for
+it, and what comes out of the whole is held against the model's own code at load, as ever. Only in
+float32: lower dtypes round in places of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -46,9 +46,13 @@ def shorter_forwards(model: nn.Module) -> tuple[tuple[nn.Module, Forward], ...]:
     """
     out: list[tuple[nn.Module, Forward]] = []
     rotary: dict[Forward, Forward | None] = {}
+    whole = {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     for module in model.modules():
+        if "forward" in vars(module):
+            continue  # a caller, or a library, has put a way of its own there
         if type(module) in (NewGELUActivation, FastGELUActivation):
-            out.append((module, _gelu_tanh))
+            if whole:
+                out.append((module, _gelu_tanh))
             continue
         dtypes = {parameter.dtype for parameter in module.parameters()}
         if dtypes != {torch.float32}:
@@ -84,7 +88,7 @@ def running(forwards: tuple[tuple[nn.Module, Forward], ...]) -> Iterator[None]:
 
 def _same(module: nn.Module, forward: Forward, width: int) -> bool:
     device = next(module.parameters()).device
-    given = torch.randn((1, _ROWS, width), generator=torch.Generator().manual_seed(0)).to(device)
+    given = _draw((1, _ROWS, width)).to(device)
     try:
         with torch.inference_mode():
             own, ours = module(given), forward(given.clone())
@@ -99,6 +103,12 @@ def _close(own: object, ours: torch.Tensor) -> bool:
     return bool((own - ours).abs().max() <= _CLOSE * own.abs().max())
 
 
+def _draw(shape: tuple[int, ...], *, seed: int = 0) -> torch.Tensor:
+    """Return random numbers on the host, whatever torch's defaults are."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+
+
 def _gelu_tanh(given: torch.Tensor) -> torch.Tensor:
     return nn.functional.gelu(given, approximate="tanh")
 
@@ -106,7 +116,8 @@ def _gelu_tanh(given: torch.Tensor) -> torch.Tensor:
 def _rms_norm(module: nn.Module) -> tuple[Forward, int] | None:
     weight = getattr(module, "weight", None)
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-    alone = isinstance(weight, nn.Parameter) and len(list(module.parameters())) == 1
+    vector = isinstance(weight, nn.Parameter) and weight.dim() == 1
+    alone = vector and len(list(module.parameters())) == 1
     if "Norm" not in type(module).__name__ or not alone or not isinstance(epsilon, float):
         return None
     assert isinstance(weight, nn.Parameter), "as was looked at"
@@ -127,6 +138,8 @@ def _gated(module: nn.Module) -> tuple[Forward, int] | None:
         isinstance(gate, nn.Linear) and isinstance(up, nn.Linear) and isinstance(down, nn.Linear)
     ):
         return None
+    if not _is_silu(getattr(module, "act_fn", None)):
+        return None
 
     def forward(given: torch.Tensor) -> torch.Tensor:
         inner = nn.functional.silu(gate(given), inplace=True)
@@ -134,6 +147,17 @@ def _gated(module: nn.Module) -> tuple[Forward, int] | None:
         return out
 
     return forward, gate.in_features
+
+
+def _is_silu(activation: object) -> bool:
+    """Return whether a function is SiLU, far out too: some are cut off there."""
+    if not callable(activation):
+        return False
+    points = torch.linspace(-60, 60, 241, device="cpu", dtype=torch.float32)
+    try:
+        return _close(activation(points.clone()), nn.functional.silu(points))
+    except Exception:  # noqa: BLE001 - whatever it is, it is another function
+        return False
 
 
 def _product(module: nn.Module) -> tuple[Forward, int] | None:
@@ -151,9 +175,8 @@ def _product(module: nn.Module) -> tuple[Forward, int] | None:
 def _with_rotary(own: FunctionType) -> Forward | None:
     """Return a layer's forward with our rotary function in it, if that is the same as its own."""
     theirs = own.__globals__[_ROTARY]
-    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))  # on the host
-    query, key = draw((1, 4, _ROWS, 8)), draw((1, 2, _ROWS, 8))
-    half = draw((1, _ROWS, 4))
+    query, key = _draw((1, 4, _ROWS, 8)), _draw((1, 2, _ROWS, 8), seed=1)
+    half = _draw((1, _ROWS, 4))
     angles = torch.cat([half, half], dim=-1)
     cos, sin = angles.cos(), angles.sin()
     try:

@@ -23,8 +23,8 @@ from torch import nn
 
 from logpr._types import END, IntEdges
 from logpr.errors import QueryError
-from logpr.models._head import joined, next_rows, score_rows
-from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
+from logpr.models._head import joined, score_rows
+from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence
 from logpr.models.hf.pieces import States
 from logpr.models.hf.products import linear
 
@@ -166,17 +166,6 @@ class Head:
                 logprob = (logit - top[place]) - spread[place]
                 parts.append(EdgeScores(logprob, logit=logit, logz=(top + spread)[place]))
         return joined(parts)
-
-    def next_rows(self, rows: Rows) -> NextRows:
-        """Return whole distributions, in float64.
-
-        Args:
-            rows: states.
-
-        Raises:
-            ModelOutputError: a row has no distribution.
-        """
-        return next_rows(self.logits(rows).cpu().numpy())
 
     def _sums(
         self, rows: Rows, place: IntEdges, tokens: IntEdges, end_ids: tuple[int, ...]

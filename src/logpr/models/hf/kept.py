@@ -8,7 +8,7 @@ that was used longest ago goes first, whole.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -53,11 +53,18 @@ def _own(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.untyped_storage().nbytes() <= tensor.nbytes else tensor.clone()
 
 
+ABSENT = -2
+"""In place of an entry: this prefix is not held."""
+
+
 @dataclass(slots=True)
 class _Holding:
+    """Keys, their entries, and the holdings that these go on from."""
+
     keys: Keys
     nbytes: int
     entries: list[tuple[int, int]] = field(default_factory=list)
+    above: set[int] = field(default_factory=set)
 
 
 class PrefixStore:
@@ -111,44 +118,67 @@ class PrefixStore:
         """
         return self._holdings[holding].keys
 
-    def touch(self, holdings: Sequence[int]) -> None:
-        """Mark holdings as used now, the first of them last: a prefix outlives what extends it.
+    def touch(self, holdings: Collection[int]) -> None:
+        """Mark holdings as used now; a prefix outlives what extends it.
 
         Args:
-            holdings: those of the shorter prefixes first.
+            holdings: each with all that it goes on from.
         """
-        for holding in reversed(holdings):
-            self._holdings.move_to_end(holding)
+        # What is extended was held before what extends it, so its number is lower.
+        for number in sorted(holdings, reverse=True):
+            self._holdings.move_to_end(number)
 
     def add(
         self, keys: Keys, tokens: Sequence[int], parents: Sequence[int], entries: Sequence[int]
     ) -> list[int]:
-        """Hold rows of a forward pass; return the entry of each.
+        """Hold rows of a forward pass; return the entry of each, ABSENT where it is not held.
+
+        Where room is lacking, what was used longest ago goes first; of what is used now, extensions
+        go before what they extend. What extends a prefix that is gone could not be found again, and
+        is not held.
 
         Args:
             keys: of the rows.
             tokens: of the rows, in depth-first order.
             parents: the row before each, or −1 − i for the i-th of `entries`.
-            entries: of prefixes held before (ROOT for the empty one).
+            entries: of prefixes held before (ROOT for the empty one, ABSENT for one that is not).
         """
         number, self._next = self._next, self._next + 1
         holding = _Holding(keys, keys.nbytes)
         out: list[int] = []
         for row, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
             above = out[parent] if parent >= 0 else entries[-1 - parent]
+            if above != ROOT and above not in self._places:
+                out.append(ABSENT)
+                continue
             entry = self._children.get((above, token))
             if entry is None:
                 entry, self._next = self._next, self._next + 1
                 self._children[above, token] = entry
                 self._places[entry] = (number, row)
                 holding.entries.append((above, token))
+                if above != ROOT and self._places[above][0] != number:
+                    holding.above.add(self._places[above][0])
             out.append(entry)
         if holding.entries:
             self._holdings[number] = holding
             self._nbytes += holding.nbytes
+            self._outlive(holding)
         while self._nbytes > self.room:
             self._drop()
         return out
+
+    def _outlive(self, holding: _Holding) -> None:
+        """Mark all that a holding goes on from as used after it, the shortest prefix last."""
+        chain: set[int] = set()
+        left = list(holding.above)
+        while left:
+            number = left.pop()
+            # One that only another branch of a holding goes on from may be gone.
+            if number in self._holdings and number not in chain:
+                chain.add(number)
+                left.extend(self._holdings[number].above)
+        self.touch(chain)
 
     def clear(self) -> None:
         """Drop everything."""

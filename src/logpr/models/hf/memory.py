@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+from logpr.errors import ModelOutputError
+
+_WORDS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cublas_status_alloc_failed",
+)
+
+
+@contextmanager
+def named_lack() -> Iterator[None]:
+    """Raise ModelOutputError for a lack of memory inside the block, with the ways out.
+
+    Raises:
+        ModelOutputError: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        msg = (
+            "memory ran out: ask for fewer texts at once, or shorter ones, give pack_tokens=… to "
+            "load, or take a smaller model or another dtype"
+        )
+        raise ModelOutputError(msg) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

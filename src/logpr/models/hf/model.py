@@ -7,6 +7,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,18 +19,22 @@ from logpr.errors import (
     EmptyContextError,
     ModelLoadError,
     ModelOutputError,
+    TokenizationError,
     UnknownNameError,
 )
 from logpr.models._head import next_rows
-from logpr.models._options import refuse_beside_invariant
+from logpr.models._options import LoadOptions
 from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
+from logpr.models.hf.cached import Cached
 from logpr.models.hf.company import invariant_length
 from logpr.models.hf.devices import exact_float32, matmul_rate
 from logpr.models.hf.fixed import FixedHead
 from logpr.models.hf.head import Head
 from logpr.models.hf.invariant import NAME as INVARIANT
 from logpr.models.hf.kept import PrefixStore
+from logpr.models.hf.memory import named_lack
+from logpr.models.hf.packed import Packed
 from logpr.models.hf.pieces import Executor
 from logpr.models.hf.precision import Decision
 from logpr.models.hf.probe import EXECUTORS, Tried, choose
@@ -126,16 +131,23 @@ class HFModel:
             ModelLoadError: it is no causal language model, or the executor is not right for it, or
                 batch invariance cannot be kept.
             ModelOutputError: its forward pass gives no numbers.
+            QueryError: a bound within which nothing can run, or one that does not go with
+                batch_invariant.
             UnknownNameError: no executor is called that.
         """
         if executor is not None and executor not in EXECUTORS:
             msg = f"no executor is called {executor!r}; there are {', '.join(EXECUTORS)}"
             raise UnknownNameError(msg)
-        if batch_invariant:
-            refuse_beside_invariant(executor=executor, pack_tokens=pack_tokens, kv_bytes=kv_bytes)
+        options = LoadOptions(
+            executor=executor,
+            pack_tokens=pack_tokens,
+            kv_bytes=kv_bytes,
+            cache_bytes=cache_bytes,
+            batch_invariant=batch_invariant,
+        )
         model.eval()  # type: ignore[no-untyped-call]
         context_length = context_length_of(model)
-        with quiet():
+        with quiet(), exact_float32():
             trunk, head, outcomes = find_head(model, context_length=context_length)
             ids = min(outcomes, len(embedding(model)))
             check_causal(trunk, vocab_size=ids, context_length=context_length)
@@ -166,9 +178,6 @@ class HFModel:
                 f"it out, or give executor='plain'"
             )
             raise ModelLoadError(msg)
-        if isinstance(choice.executor, Spanned):
-            choice.executor.budget = pack_tokens or choice.executor.budget
-            choice.executor.kept_bytes = kv_bytes or choice.executor.kept_bytes
         provenance = ModelProvenance(
             model=type(model).__name__ if name is None else name,
             backend="transformers",
@@ -184,7 +193,7 @@ class HFModel:
         return cls(
             trunk=trunk,
             head=head,
-            executor=choice.executor,
+            executor=_within(choice.executor, options),
             tokenizer=tokenizer,
             vocab_size=outcomes,
             context_length=context_length,
@@ -194,17 +203,20 @@ class HFModel:
         )
 
     @contextmanager
-    def apart(self, *, keep: bool = True) -> Iterator[bool]:
+    def apart(self, *, keep: bool = True) -> Iterator[int]:
         """Inside the block, reuse only what the block itself computed; drop it at the end.
+
+        The block is told of how many tokens it holds keys and values for sure.
 
         Args:
             keep: False holds no prefix from call to call.
         """
-        if not isinstance(self._executor, Spanned):
-            yield False
+        executor, room = self._executor, self._store.room
+        if not isinstance(executor, Spanned):
+            yield 0
             return
-        with self._executor.storing(PrefixStore(self._store.room) if keep else None):
-            yield keep and self._store.room > 0
+        with executor.storing(PrefixStore(room) if keep else None):
+            yield executor.surely_held(room) if keep else 0
 
     def forget(self) -> None:
         """Drop the keys and values that are held of prefixes of earlier calls."""
@@ -219,6 +231,11 @@ class HFModel:
     def vocab_size(self) -> int:
         """Return the number of outcomes: rows of the head."""
         return self._vocab_size
+
+    @property
+    def fed_ids(self) -> int:
+        """Return the number of ids that can be fed: rows of the embedding, at most the outcomes."""
+        return min(self._vocab_size, self._trunk.outcomes)
 
     @property
     def context_length(self) -> int:
@@ -282,6 +299,7 @@ class HFModel:
         return score_pack(self._executor, self._head, pack, evidence)
 
     @exact_float32()
+    @named_lack()
     def next_logits(self, prefixes: Sequence[Sequence[int]]) -> NextRows:
         """Return the distribution after each prefix of token ids."""
         if not prefixes:
@@ -315,7 +333,29 @@ class HFModel:
             )
             raise ContextLengthError(msg)
         assert not pack.sources, "a source, and no encoder to read it"
-        assert pack.token_ids.max(initial=0) < self._vocab_size, "an id outside the vocabulary"
+        largest = int(pack.token_ids.max(initial=0))
+        if largest >= self.fed_ids:
+            msg = (
+                f"token id {largest} cannot be fed: {self._provenance.model} has embeddings of "
+                f"{self.fed_ids} ids"
+            )
+            raise TokenizationError(msg)
+
+
+def _within(executor: Executor, options: LoadOptions) -> Executor:
+    """Return the executor within the bounds that were asked for.
+
+    A piece for `mask` holds whole paths, and `plain` runs whole sequences; neither holds keys.
+    """
+    tokens, room = options.pack_tokens, options.kv_bytes
+    if isinstance(executor, Spanned):
+        executor.budget = tokens or executor.budget
+        executor.kept_bytes = room or executor.kept_bytes
+    elif isinstance(executor, Cached):
+        return replace(executor, tokens=tokens or executor.tokens, room=room or executor.room)
+    elif isinstance(executor, Packed):
+        return replace(executor, budget=tokens or executor.budget)
+    return executor
 
 
 def context_length_of(model: PreTrainedModel) -> int:

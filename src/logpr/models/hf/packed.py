@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from logpr.models.hf.memory import out_of_memory
 from logpr.models.hf.pieces import Executor, States, pieces
 from logpr.tokens.pack import Pack
+
+_LEAST = 32
+"""Nodes of a piece that is not cut any more: too little memory for it is too little for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Packed:
     """Runs each piece of a pack in one forward pass.
 
     A piece of more than `limit` nodes (a length beyond which the packed run is not known to be
-    right) goes to `plain`.
+    right) goes to `plain`. One for which memory runs out is cut in two, unless it is one path.
     """
 
     name: str
@@ -35,5 +39,13 @@ class Packed:
                     yield States(states.rows, piece.edges[states.edges], states.row_of_edge)
                 continue
             nodes, row_of_edge = np.unique(piece.pack.edge_nodes, return_inverse=True)
-            rows = self.run(piece.pack)
+            try:
+                rows = self.run(piece.pack)
+            except Exception as error:
+                if not out_of_memory(error) or len(piece.pack) <= _LEAST:
+                    raise
+                half = replace(self, budget=len(piece.pack) // 2)
+                for states in half.states(piece.pack):
+                    yield States(states.rows, piece.edges[states.edges], states.row_of_edge)
+                continue
             yield States(rows[torch.from_numpy(nodes).to(rows.device)], piece.edges, row_of_edge)

@@ -6,7 +6,7 @@ that it shares with the piece before are fed again. (`spans` feeds nothing again
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +39,21 @@ class States:
         first, last = np.searchsorted(self.row_of_edge, [start, stop])
         here = slice(first, last)
         return States(self.rows[start:stop], self.edges[here], self.row_of_edge[here] - start)
+
+
+_MOST = 2**24
+"""Numbers in the states that are gathered: 64 MiB in float32, where they are whole logits."""
+
+
+def enough(parts: Sequence[States], rows: int) -> bool:
+    """Return whether states that wait are enough for the head.
+
+    Args:
+        parts: that wait.
+        rows: that are enough, unless what waits is large before.
+    """
+    waiting = sum(len(one.rows) for one in parts)
+    return waiting >= rows or sum(one.rows.numel() for one in parts) >= _MOST
 
 
 @runtime_checkable

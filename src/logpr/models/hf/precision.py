@@ -104,8 +104,10 @@ def widened(model: nn.Module) -> Iterator[None]:
         model: its weights are the same bits afterwards.
     """
     hooks = []
+    wide: list[dict[nn.Parameter, torch.Tensor]] = []
     for unit in _units(model):
         held: dict[nn.Parameter, torch.Tensor] = {}
+        wide.append(held)
         hooks.append(unit.register_forward_pre_hook(_widen(held)))
         hooks.append(unit.register_forward_hook(_narrow(held), always_call=True))
     try:
@@ -113,6 +115,9 @@ def widened(model: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+        # torch calls no hook after an interrupt, and a layer may have been at work.
+        for held in wide:
+            _put_back(held)
 
 
 def _widen(held: dict[nn.Parameter, torch.Tensor]):  # type: ignore[no-untyped-def] # noqa: ANN202 - torch's hook type
@@ -127,11 +132,15 @@ def _widen(held: dict[nn.Parameter, torch.Tensor]):  # type: ignore[no-untyped-d
 
 def _narrow(held: dict[nn.Parameter, torch.Tensor]):  # type: ignore[no-untyped-def] # noqa: ANN202 - torch's hook type
     def hook(_module: nn.Module, _args: object, _out: object) -> None:
-        for parameter, data in held.items():
-            parameter.data = data
-        held.clear()
+        _put_back(held)
 
     return hook
+
+
+def _put_back(held: dict[nn.Parameter, torch.Tensor]) -> None:
+    for parameter, data in held.items():
+        parameter.data = data
+    held.clear()
 
 
 def _units(model: nn.Module) -> Iterator[nn.Module]:

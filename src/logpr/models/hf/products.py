@@ -71,7 +71,13 @@ def _is_wider(has: Mapping[str, object]) -> bool:
 
 
 def _is_right() -> bool:
-    draw = functools.partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    # Whatever torch's defaults are: the answer is kept for the process.
+    draw = functools.partial(
+        torch.randn,
+        generator=torch.Generator("cpu").manual_seed(0),
+        device="cpu",
+        dtype=torch.float32,
+    )
     rows, weight, bias = draw((3, 8)), draw((5, 8)), draw((5,))
     try:
         with torch.inference_mode():

@@ -12,7 +12,8 @@ from logpr.models._head import joined, reordered
 from logpr.models.base import EdgeScores, Evidence
 from logpr.models.hf.devices import exact_float32
 from logpr.models.hf.head import Head
-from logpr.models.hf.pieces import Executor, States
+from logpr.models.hf.memory import named_lack
+from logpr.models.hf.pieces import Executor, States, enough
 from logpr.tokens.pack import Pack
 
 _ROWS = 1024
@@ -31,24 +32,28 @@ def score_pack(executor: Executor, head: Head, pack: Pack, evidence: Evidence) -
         evidence: which columns are wanted.
 
     Raises:
-        ModelOutputError: a row has no distribution (nan, +inf, nothing but −inf).
+        ModelOutputError: a row has no distribution (nan, +inf, nothing but −inf), or memory ran
+            out for the least that can be run at once.
     """
     parts: list[EdgeScores] = []
     edges: list[IntEdges] = []
-    for states in _gathered(executor.states(pack)):
-        parts.append(head.score(states, pack.edge_tokens, pack.end_ids, evidence))
-        edges.append(states.edges)
+    with named_lack():
+        for states in _gathered(executor.states(pack)):
+            parts.append(head.score(states, pack.edge_tokens, pack.end_ids, evidence))
+            edges.append(states.edges)
     if not parts:
         nothing = np.empty(0)
         return EdgeScores(nothing, logit=nothing, logz=nothing)
-    return reordered(joined(parts), np.argsort(np.concatenate(edges), kind="stable"))
+    order = np.argsort(np.concatenate(edges), kind="stable")
+    assert len(order) == len(pack.edge_nodes), "every edge is read once"
+    return reordered(joined(parts), order)
 
 
 def _gathered(pieces: Iterable[States]) -> Iterator[States]:
     waiting: list[States] = []
     for states in pieces:
         waiting.append(states)
-        if sum(len(one.rows) for one in waiting) >= _ROWS:
+        if enough(waiting, _ROWS):
             yield _together(waiting)
             waiting = []
     if waiting:

@@ -21,6 +21,7 @@ from logpr.models.hf.memory import out_of_memory
 from logpr.models.hf.pieces import States, read_part
 from logpr.models.hf.walk import Walk
 from logpr.tokens.pack import Pack
+from logpr.tokens.trie import pack_of_sequences
 
 BUDGET = 1024
 """Rows of a span: matrix products are as fast as they get, and what a span needs stays small."""
@@ -73,6 +74,26 @@ class Spanned:
         finally:
             self.store = own
 
+    def surely_held(self, room: int) -> int:
+        """Return of how many tokens a store holds what the last calls used, whatever their spans.
+
+        A span is held or dropped whole, so one of which little is in use (a header that other
+        queries went behind) may take its whole length from the rest.
+
+        Args:
+            room: bytes of the store.
+        """
+        room = min(room, self.kept_bytes)  # a longer path is fed again, held or not
+        if not room:
+            return 0
+        if not self._token_bytes:
+            one, _ = pack_of_sequences([(0,)], [(0,)])
+            _, keys = self._forest.run(one, everything=True)
+            assert keys is not None, "everything is kept"
+            self._token_bytes = keys.nbytes
+        tokens = room // self._token_bytes
+        return tokens - min(self.budget, tokens // 2)
+
     def states(self, pack: Pack) -> Iterator[States]:
         """Yield the states of each span in turn."""
         walk = Walk(read_part(pack), self.store)
@@ -114,6 +135,8 @@ class Spanned:
             keep=keep if fits and len(keep) else None,
             everything=everything,
         )
+        # Before the walk goes on: where memory runs out here, the span runs again.
+        read = walk.states_of(states, nodes, first, stop)
         if keys is not None:
             held = len(nodes) if everything else len(keep)
             self._token_bytes = max(self._token_bytes, -(-keys.nbytes // held))
@@ -125,4 +148,4 @@ class Spanned:
             walk.hold(keys, nodes[keep], keep if everything else np.arange(len(keep)))
         if everything and keys is not None:
             walk.leave(keys, nodes)
-        return walk.states_of(states, nodes, first, stop)
+        return read

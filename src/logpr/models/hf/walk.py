@@ -13,13 +13,10 @@ import torch
 from jaxtyping import Bool, Int64
 
 from logpr._types import IntNodes
-from logpr.models.hf.kept import Keys, PrefixStore
+from logpr.models.hf.kept import ABSENT, Keys, PrefixStore
 from logpr.models.hf.pieces import States
 from logpr.models.hf.plan import Past
 from logpr.tokens.pack import ROOT, Pack
-
-_ABSENT = -2
-"""In place of an entry of the store: this prefix is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +36,28 @@ class _Group:
 class Walk:
     """Where in a pack a run is, and what is held of the rows before."""
 
-    __slots__ = ("_entries", "_groups", "_outside", "above", "again", "at", "pack", "rows", "store")
+    __slots__ = (
+        "_entries",
+        "_fed",
+        "_groups",
+        "_outside",
+        "above",
+        "again",
+        "at",
+        "pack",
+        "rows",
+        "store",
+    )
 
     def __init__(self, pack: Pack, store: PrefixStore | None) -> None:
         self.pack = pack
         self.store = store
-        self._entries = np.full(len(pack), _ABSENT, dtype=np.int64)
+        self._entries = np.full(len(pack), ABSENT, dtype=np.int64)
         if store is not None and len(store):
             _look_up(pack, store, self._entries)
-        fed = self._entries == _ABSENT
+        fed: Bool[np.ndarray, " nodes"] = self._entries == ABSENT
         fed[pack.edge_nodes] = True  # of a prefix keys are held and its state is not
+        self._fed = fed
         self.rows: IntNodes = np.flatnonzero(fed)
         self.at = 0
         # Nodes above the next row that were fed in this walk, and whether to feed them again.
@@ -73,7 +82,8 @@ class Walk:
             out.append(node)
             node = int(self.pack.parents[node])
         path = np.asarray(out[::-1], dtype=np.int64)
-        return path[np.isin(path, self.rows, assume_unique=True)]
+        above: IntNodes = path[self._fed[path]]
+        return above
 
     def part(self, nodes: IntNodes) -> Pack:
         """Return the rows `nodes` as a pack; where a parent is not among them it is ROOT."""
@@ -116,15 +126,17 @@ class Walk:
 
     def hold(self, keys: Keys, nodes: IntNodes, places: IntNodes) -> None:
         """Hold keys of some nodes of the active path, which lie at `places` of them."""
-        ends = self.pack.ends[nodes]
-        cuts = np.flatnonzero((np.diff(places) != 1) | (np.diff(ends) != 0)) + 1
+        ends, depths = self.pack.ends[nodes], self.pack.depths[nodes]
+        # What lies between two of them may have been found in the store, and not fed.
+        goes_on = (np.diff(places) == 1) & (np.diff(ends) == 0) & (np.diff(depths) == 1)
+        cuts = np.flatnonzero(~goes_on) + 1
         for part in np.split(np.arange(len(nodes)), cuts):
             first, last = int(part[0]), int(part[-1])
             self._groups.append(
                 _Group(
                     keys,
                     slice(int(places[first]), int(places[last]) + 1),
-                    int(self.pack.depths[nodes[first]]),
+                    int(depths[first]),
                     int(nodes[last]),
                     int(ends[last]),
                 )
@@ -174,7 +186,7 @@ def _look_up(pack: Pack, store: PrefixStore, entries: IntNodes) -> None:
         entries[node] = found
         used[store.place(found)[0]] = None
         node += 1
-    store.touch(list(used))
+    store.touch(used)
 
 
 def _groups_outside(

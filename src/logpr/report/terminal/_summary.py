@@ -69,10 +69,15 @@ def draw(
     yield pen.words(f"{many}{rule}{ties}.")
     if tally.top is not None:
         best = "best" if tally.top == 1 else f"{count(tally.top)} best"
+        took = (
+            f": {count(tally.tokens_fed)} tokens went through the model, instead of "
+            f"{count(tally.tokens_full)}"
+            if tally.tokens_full
+            else ""
+        )
         yield pen.words(
-            f"Only the {best} of each (top={tally.top}): {count(tally.tokens_fed)} tokens went "
-            f"through the model, instead of {count(tally.tokens_full)}. Of other rules nothing "
-            f"is counted: they need every candidate whole (leave out --top)."
+            f"Only the {best} of each (top={tally.top}){took}. Of other rules nothing is counted: "
+            f"they need every candidate whole (leave out --top)."
         )
     of = count(tally.queries)
     for name, number in tally.flips.most_common():

@@ -44,6 +44,11 @@ def _most(score: Score) -> float:
     return -math.inf if known is None else known
 
 
+def _bound(score: Score) -> float:
+    """Return what a candidate's log Pr is at most; a bound is as far off as its noise says."""
+    return _most(score) + score.noise if score.pruned else _most(score)
+
+
 def bounded(score: Score, places: int = 4) -> str:
     """Return log Pr, or for a dropped candidate what it is at most."""
     return f"≤ {fixed(score.upper, places)}" if score.pruned else fixed(score.logprob, places)
@@ -57,8 +62,8 @@ def bounded_probability(score: Score) -> str:
 
 
 def dropped(ranking: Ranking) -> Sentence:
-    """Return what `top` spared and what it left open, or () where it was not asked for."""
-    if ranking.top is None:
+    """Return what `top` spared and what it left open, or () where nothing could be spared."""
+    if ranking.top is None or not ranking.tokens_full:
         return ()
     number = sum(score.pruned for score in ranking.candidates)
     if not number:
@@ -120,7 +125,7 @@ def verdict(ranking: Ranking) -> Sentence:
         if rule_value(scores[0], ranking.rule) is None:
             return (f"No candidate has a {ranking.rule}: {_STANDS}",)
         if ranking.top is not None:
-            return (*first, _least_lead(_most(scores[0]) - max(map(_most, scores[1:]))))
+            return (*first, _least_lead(_most(scores[0]) - max(map(_bound, scores[1:]))))
         return (*first, " wins: ", *second, f" has no {ranking.rule}, and so ranks last.")
     pair = len(scores) == 2  # noqa: PLR2004
     if ranking.tie:
@@ -134,6 +139,9 @@ def verdict(ranking: Ranking) -> Sentence:
 def _least_lead(nats: float) -> str:
     if math.isinf(nats):
         return " is the best: the others have probability 0."
+    nats = math.floor(nats * 1000) / 1000  # rounded up it would not be the least
+    if nats <= 0:
+        return " is the best."
     return f" is the best, at least {fixed(nats, 3)} nats ({times(nats)}) ahead of the others."
 
 
@@ -158,12 +166,16 @@ def _lead(rule: str, margin: float) -> str:
 
 
 def fork(ranking: Ranking) -> Sentence:
-    """Return where the first two part and what that gives, or () where there is no fork."""
+    """Return where the first two part and what that gives, or () where there is no fork.
+
+    With top = 1 and several tied with the first, who of them is second is not told.
+    """
     at = ranking.fork
-    if at is None:
+    first, *others = listed(ranking)
+    if at is None or (len(ranking.order) == 1 and ranking.tie and len(others) > 1):
         return ()
     of = "" if ranking.rule == "logprob" else " of their difference in log Pr"
-    first, second = listed(ranking)[:2]
+    second = others[0]
     return (
         f"They part at token {at.position + 1}: ",
         _token(at.first, first, at.position),
