@@ -84,7 +84,8 @@ def measure(
         write_model(shape, folder, machine)
         ours = stack.enter_context(Child(OURS, folder, machine))
         works = {name: workload(name, vocab=vocab_of(folder), sizes=sizes) for name in names}
-        rates = _Rates(ours)
+        # In a process of its own: what the products of a whole vocabulary need would count as ours.
+        rates = _Rates(stack.enter_context(Child(OURS, folder, machine)))
         own: dict[str, _Own] = {}
         for name, full in works.items():
             say(f"{shape} {name}")

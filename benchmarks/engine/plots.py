@@ -41,12 +41,20 @@ def overview(report: Report, peers: Sequence[str], path: Path) -> None:
         )
         left.set_title(f"{model}: seconds of the peer ÷ seconds of logpr")
         if compared:
-            left.legend(fontsize="small", ncols=max(1, len(peers)))
-        lit = [(row.workload, row.roofline) for row in rows if row.roofline is not None]
-        right.bar([name for name, _ in lit], [share for _, share in lit], color="tab:gray")
-        right.axhline(0.8, color="tab:red", linewidth=0.8)
-        right.set_ylim(0, 1.05)
-        right.set_title(f"{model}: share of the matmul roofline (line: 0.80)")
+            highest = max(cell.ratio for row in compared for cell in row.peers.values())
+            left.set_ylim(0.5, 5 * highest)  # room for the legend
+            left.legend(fontsize="small", ncols=max(1, len(peers)), loc="upper left")
+        lit = [row for row in rows if row.roofline is not None]
+        for shift, color, label, shares in (
+            (-0.2, "tab:gray", "of the faster library", [row.roofline or 0 for row in lit]),
+            (0.2, "lightgray", "of torch.mm", [row.roofline_mm or 0 for row in lit]),
+        ):
+            right.bar([x + shift for x in range(len(lit))], shares, 0.4, color=color, label=label)
+        right.axhline(1, color="black", linewidth=0.8)
+        right.set_xticks(range(len(lit)), [row.workload for row in lit])
+        right.set_ylim(0, 2)
+        right.legend(fontsize="small", ncols=2, loc="upper left")
+        right.set_title(f"{model}: share of the matmul roofline")
     figure.savefig(path)
     plt.close(figure)
 

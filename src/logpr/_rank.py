@@ -183,8 +183,12 @@ def rank_window(
 
 
 def _told(row: tuple[Scored, ...]) -> Provenance | None:
-    """Return what a ranking rests on: the model that was asked, not the twin that it asks."""
-    return row[0].score.provenance
+    """Return what a ranking rests on: the model that was asked, not the twin that it asks.
+
+    Numbers that came with a candidate rest on nothing that is known here.
+    """
+    asked = (item.score for item in row if item.score.boundary != "given")
+    return next(asked, row[0].score).provenance
 
 
 def _topped(ranking: Ranking, row: TopRow, top: int) -> Ranking:

@@ -234,6 +234,28 @@ def test_given_numbers_beside_a_model_are_named(cli: Cli, lines: Lines, table: s
     assert cli("rank", path, "--json").record["warnings"] == []
 
 
+def test_given_numbers_beside_the_models_are_told(cli: Cli, lines: Lines, table: str) -> None:
+    """Of a row that mixes them the model is named, in the view, the record and the provenance."""
+    given = {"text": " B", "token_logprobs": [-0.5]}
+    alone = {"prompt": "A", "candidates": [given]}
+    path = lines(alone, {"prompt": "A", "candidates": [given, " C"]})
+    warning = cli("rank", path, "--model", table, "--json").records[1]["warnings"][0]
+    assert "the numbers that candidate 0 brought stand beside the model's" in warning
+    assert "only if they are of the same model" in warning
+    shown = cli("rank", path, "--model", table, "--show", "2").out
+    assert shown.count("no model") == 1  # of the first row alone, and not of the file
+    for verb, window in (("rank", "1"), ("rank", "9"), ("score", "1"), ("score", "9")):
+        out = path.with_name(f"{verb}{window}.jsonl")
+        command = (verb, path, "--model", table, "--window", window, "-o", out)
+        assert cli(*command).code == 0
+        told = json.loads(path.with_name(f"{out.name}.provenance.json").read_text("utf-8"))
+        assert told["model"]["model"] == table
+    many = [given] * 7
+    path = lines({"prompt": "A", "candidates": [" C", *many]})
+    (warning,) = cli("rank", path, "--model", table, "--json").record["warnings"]
+    assert "candidates 1, 2, 3, 4, 5 and 2 more brought" in warning
+
+
 def test_a_row_without_its_group_is_put_aside(cli: Cli, lines: Lines, table: str) -> None:
     """--by a field that a row lacks is that row's fault alone."""
     path = lines({**GOOD, "label": 0, "kind": "x"}, {**GOOD, "label": 1})

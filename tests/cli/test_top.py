@@ -87,22 +87,69 @@ def test_every_format_holds_the_dropped(cli: Cli, lines: Lines, table: str, suff
         return
     if suffix == "jsonl":
         assert json.loads(out.read_text("utf-8")) == truth
-    # Read again it is what was asked: nothing of what --top found is taken for the caller's.
-    again = cli("rank", out, "--model", table, "--json")
-    full = cli(*command[:-1], "--json").record
-    assert again.record["order"] == full["order"]
-    assert set(again.record) == set(full)
-    assert {name for item in again.record["candidates"] for name in item} == (
-        {name for item in full["candidates"] for name in item}
+    # What was dropped has no numbers, and another model's do not go beside those of this one.
+    for model in ((), ("--model", table), ("--model", "builtin")):
+        again = cli("rank", out, *model, "--json")
+        assert (again.code, again.out) == (2, "")
+        words = " ".join(again.err.split())
+        assert (
+            "a record that logpr wrote with --top 1, and candidates 0, 1, 2, 4, 5 and 4 more"
+            in (words)
+        )
+        assert "give the file that it was made from, or write it without --top" in words
+        assert "--model builtin" not in words
+    assert cli("rank", path, "--model", table, "--tokens", "-o", f"whole{suffix}.jsonl").code == 0
+    assert cli("rank", path.with_name(f"whole{suffix}.jsonl"), "--json").code == 0
+
+
+def test_nothing_dropped_is_read_as_it_was_asked(cli: Cli, lines: Lines, table: str) -> None:
+    """Where all are whole, nothing of what --top found is taken for the caller's."""
+    path = lines({"prompt": "B", "candidates": [" A", " C"]})
+    command = ("rank", path, "--model", table, "--tokens")
+    assert cli(*command, "--top", "1", "-o", "out.jsonl").code == 0
+    again = cli("rank", path.with_name("out.jsonl"), "--tokens", "--json").record
+    full = cli(*command, "--json").record
+    assert again["order"] == full["order"]
+    assert set(again) == set(full)
+    assert {name for item in again["candidates"] for name in item} == (
+        {name for item in full["candidates"] for name in item} - {"token_texts"}
     )
-    needs = cli("rank", out, "--json")  # dropped candidates have no numbers of their own
-    assert needs.code == 2
-    assert "--model builtin" in needs.err
+
+
+def test_what_was_dropped_is_refused_without_tokens_too(cli: Cli, lines: Lines, table: str) -> None:
+    """A record without its prompt is not sent to --tokens alone, only to be refused again."""
+    assert cli("rank", lines(row(0)), "--model", table, "--top", "1", "-o", "out.jsonl").code == 0
+    again = cli("rank", "out.jsonl", "--model", table)
+    assert again.code == 2
+    assert "write it without --top (and with --tokens)" in " ".join(again.err.split())
+
+
+def test_marginal_is_refused_of_no_candidate(cli: Cli, table: str) -> None:
+    """The message is about the options, and names no candidate."""
+    ran = cli(
+        "rank", "--model", table, "--top", "1", "--boundary", "marginal", "--prompt", "B", " A"
+    )
+    assert ran.code == 2
+    assert "top drops a candidate" in ran.err
+    assert "candidate 0" not in ran.err
+
+
+def test_the_example_of_the_help_drops(cli: Cli) -> None:
+    """What the help shows for --top has something to show."""
+    heads, tails = ("little", "big", "old", "red"), ("girl", "hedgehog", "crocodile")
+    words = [f" {head} {tail}" for head in heads for tail in tails]
+    assert (
+        "--prompt A ' '{little,big,old,red}' '{girl,hedgehog,crocodile} --top 1"
+        in cli("rank", "--help").out
+    )
+    ran = cli("rank", "--prompt", "A", *words, "--top", "1")
+    assert ran.code == 0
+    assert "11 candidates were dropped" in ran.out
 
 
 def test_an_output_without_tokens_is_called_so(cli: Cli, lines: Lines, table: str) -> None:
     """Written without --tokens it has no prompt, and says how to keep it, in Parquet too."""
-    path = lines(row(0))
+    path = lines({"prompt": "B", "candidates": [" A", " C"]})
     for name in ("out.jsonl", "out.parquet"):
         assert cli("rank", path, "--model", table, "--top", "1", "-o", name).code == 0
         again = cli("rank", name, "--model", table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,14 @@ def test_help_teaches(cli: Cli, verb: str) -> None:
     assert ran.code == 0
     _, _, examples = ran.out.partition("Examples:")
     assert f"logpr {verb}" in examples
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_every_dtype_and_executor(cli: Cli, verb: str) -> None:
+    """The values that may be given are those that the backend knows."""
+    loading = pytest.importorskip("logpr.models.hf.loading", reason="needs torch, transformers")
+    words = set(re.findall(r"\w+", cli(verb, "--help").out))
+    assert {*loading.DTYPES, "auto", *loading.EXECUTORS} <= words
 
 
 def test_the_bare_command_shows_its_verbs(cli: Cli) -> None:

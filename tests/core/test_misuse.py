@@ -35,6 +35,13 @@ CASES = {
     "logpr.Query.of([1, 2], L)": ("WrongTypeError", "ids go into prompt_ids"),
     "logpr.rank('x', L, among='ab', rule='vocab_subset')": ("QueryError", "among is a list"),
     "logpr.next(logits=[1, 2], names='ab')": ("QueryError", "names is a list"),
+    "logpr.load('builtin', cache_bytes='1G')": (
+        "WrongTypeError",
+        "cache_bytes is a whole number of bytes, found '1G': give a number such as cache_bytes=",
+    ),
+    "logpr.load('x', kv_bytes=True)": ("WrongTypeError", "kv_bytes is a whole number of bytes"),
+    "logpr.load('x', kv_bytes=1e9)": ("WrongTypeError", "found 1000000000.0"),
+    "logpr.load('x', pack_tokens='64')": ("WrongTypeError", "a whole number of tokens, found '64'"),
     "logpr.rank('x', L, model='nosuch:thing')": ("UnknownNameError", "nosuch"),
 }
 

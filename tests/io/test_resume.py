@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from logpr.io import read_provenance
 from logpr.io import staged as staged_room
 from logpr.io import writers as writers_room
 from tests.io.files import write_rows
-from tests.io.running import OPTIONS, answer, begin, products, rows, work
+from tests.io.running import OPTIONS, PROVENANCE, answer, begin, products, rows, work
 
 
 class Killed(BaseException):
@@ -192,12 +193,23 @@ def test_ids_of_windows_done_before_are_remembered(source: str, out: Path) -> No
 def test_provenance_is_that_of_the_first_process(source: str, out: Path) -> None:
     """Figures measured anew by a later process do not replace those the first numbers rest on."""
     output = str(out / "r.jsonl")
-    first = Provenance(model=None, boundary="joint", end="stop", bos="never")
+    first = replace(PROVENANCE, boundary="joint", end="stop", bos="never")
     with pytest.raises(KeyboardInterrupt):
         stopped(source, output, first)
     work(source, output)
     told = read_provenance(out / "r.jsonl")
     assert told == first
+
+
+def test_provenance_names_the_model_where_the_first_rows_needed_none(
+    source: str, out: Path
+) -> None:
+    """Rows that brought their numbers tell of no model; the first that one was asked for does."""
+    output = str(out / "r.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        stopped(source, output, replace(PROVENANCE, model=None))
+    work(source, output)
+    assert read_provenance(out / "r.jsonl") == PROVENANCE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are locked by flock")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from logpr._values import Candidate, Query
+from logpr._values import Candidate, Query, Ranking
+from logpr.errors import RecordError
 from logpr.io import open_run, read_records, record_of
 from logpr.io.own import is_output
 from tests.io.files import read_one, write_rows
@@ -51,21 +52,40 @@ TOPPED = replace(
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
-def test_what_was_dropped_is_read_as_it_was_asked(tmp_path: Path, name: str) -> None:
+def test_what_top_found_is_read_as_it_was_asked(tmp_path: Path, name: str) -> None:
     """No bound, no mark and no count comes back as if the caller had given it."""
-    record = record_of(TOPPED, tokens=True, query=ASKED, fields={"genre": "x"})
+    whole = replace(TOPPED.candidates[0], index=1, text=" plush rug")
+    (again,) = read_records(
+        written(tmp_path, name, replace(TOPPED, candidates=(TOPPED.candidates[0], whole)))
+    )
+    assert is_output(again.row)
+    assert again.query.candidates == (
+        Candidate(text=" warm mat", token_ids=(3, 4), token_logprobs=(-0.9, -1.5)),
+        Candidate(
+            text=" plush rug",
+            token_ids=(3, 4),
+            token_logprobs=(-0.9, -1.5),
+            extra=(("note", "n"), ("upper_case", False)),
+        ),
+    )
+    assert again.fields == {"genre": "x"}
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_what_was_dropped_is_refused(tmp_path: Path, name: str) -> None:
+    """It has no numbers, and a model asked for them need not be that of the others."""
+    with pytest.raises(RecordError, match=r"with --top 1, and candidate 1 was dropped.*without"):
+        list(read_records(written(tmp_path, name, TOPPED)))
+
+
+def written(tmp_path: Path, name: str, ranking: Ranking) -> str:
+    """Return the path of a file that has the record of `ranking`."""
+    record = record_of(ranking, tokens=True, query=ASKED, fields={"genre": "x"})
     source = write_rows(tmp_path / "in.jsonl", {"prompt": "a", "candidates": ["b"]})
     with open_run(read_records(source), str(tmp_path / name), options={}) as run:
         for _ in run:
             run.write(record)
-    (again,) = read_records(str(tmp_path / name))
-    assert is_output(again.row)
-    whole, dropped = again.query.candidates
-    assert whole == Candidate(text=" warm mat", token_ids=(3, 4), token_logprobs=(-0.9, -1.5))
-    assert dropped == Candidate(
-        text=" plush rug", token_ids=(5, 6), extra=(("note", "n"), ("upper_case", False))
-    )
-    assert again.fields == {"genre": "x"}
+    return str(tmp_path / name)
 
 
 def test_a_callers_own_field_of_that_name_is_kept(tmp_path: Path) -> None:

@@ -453,3 +453,6 @@ def test_the_command_line_runs_them(t5: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="cache or plain"):
         logpr.load(str(t5), executor="forest")
     assert logpr.load(str(t5), executor="plain").provenance.executor == "plain"
+    ran = runner.invoke(app, ["next", PROMPT, "--model", str(t5), "--batch-invariant"])
+    assert ran.exit_code == 2
+    assert "batch_invariant=True is for causal models" in ran.stderr

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import logpr
+from logpr.cli._bench import model_checks
 from logpr.errors import ContextLengthError, ModelLoadError, QueryError
 from logpr.models._probe import probe_pack
 from logpr.models.base import NO_EVIDENCE, Evidence
@@ -276,6 +277,28 @@ def test_options_that_do_not_go_with_it_are_refused() -> None:
         logpr.load("anything", batch_invariant=True, dtype="auto")
     with pytest.raises(QueryError, match=r"builtin backend takes .* batch_invariant=True"):
         logpr.load("builtin", batch_invariant=True)
+
+
+def test_doctor_says_what_was_tried() -> None:
+    """Under another name in provenance, `forest` is in use, and each kind of company is told."""
+    model = HFModel.from_modules(random_model("llama"), batch_invariant=True)
+    told = {(check.name, check.facts.get("executor")): check for check in model_checks(model)}
+    forest, plain = told["executor", "forest"], told["executor", "plain"]
+    assert forest.says.startswith("forest (in use): ")
+    assert (forest.facts["in_use"], plain.facts["in_use"]) == (True, False)
+    invariant = told["invariant", None]
+    assert invariant.verdict == "ok"
+    assert "the same bits alone and in 5 kinds of company: among other tokens, " in invariant.says
+    draw = np.random.default_rng(0)
+    _, *packs = company_module._companies([1, 2, 3, 4], draw, VOCAB)
+    assert invariant.facts["company"] == [one.words for one in packs]
+
+
+def test_doctor_has_no_such_line_for_other_models() -> None:
+    """It stands for what was tried."""
+    names = [check.name for check in model_checks(HFModel.from_modules(random_model("llama")))]
+    assert "executor" in names
+    assert "invariant" not in names
 
 
 def test_angles_that_grow_bound_the_context() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,8 +141,29 @@ def test_damaged_folders_are_refused(folder: Path) -> None:
     with pytest.raises(ModelLoadError, match="not a valid JSON file"):
         load(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(ModelLoadError, match="Unrecognized model"):
+    with pytest.raises(ModelLoadError, match=r"no config\.json"):
         load(folder)
+
+
+def test_a_name_that_is_neither_here_nor_on_the_hub_says_both(tmp_path: Path) -> None:
+    """A bare name is no folder and then a hub id; both are said, and the ways out."""
+    done = subprocess.run(
+        [sys.executable, "-m", "logpr", "next", "x", "--model", "nosuch"],
+        cwd=tmp_path,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    for words in (
+        "there is no folder 'nosuch' here, so it was taken for a hub id",
+        "the hub could not be reached or has no such model (",
+        "'./nosuch'",
+        "HF_HUB_OFFLINE=1 to look in the local cache alone",
+    ):
+        assert words in done.stderr
+    assert "check the folder" not in done.stderr
 
 
 @pytest.mark.parametrize(

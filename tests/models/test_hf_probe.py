@@ -36,6 +36,14 @@ def test_the_report_names_every_executor() -> None:
     assert 0 < report[1].largest_difference < 1e-4
 
 
+def test_executors_after_the_one_taken_are_not_tried() -> None:
+    """The order is fixed, and the words claim no comparison of speeds."""
+    report = HFModel.from_modules(random_model("llama")).probe_report
+    assert [one.reason for one in report[1:3]] == [
+        "not tried: forest, before it in order, is right"
+    ] * 2
+
+
 def test_attention_that_forgets_its_ancestors_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forest of runs that see only themselves is not taken; the mask is."""
     right = forest.plan_of

@@ -12,7 +12,9 @@ from transformers.pytorch_utils import Conv1D
 
 from logpr.models.hf import products
 from logpr.models.hf.fused import running, shorter_forwards
-from tests.models.hf_models import own_logits, random_model
+from logpr.models.hf.model import HFModel
+from logpr.tokens.trie import pack_of_sequences
+from tests.models.hf_models import own_logits, own_logprobs, random_model
 
 SIZES = st.integers(1, 70)
 
@@ -134,3 +136,25 @@ def test_a_torch_without_it_goes_the_usual_way(monkeypatch: pytest.MonkeyPatch) 
         lambda rows, weight, bias: 2 * nn.functional.linear(rows, weight, bias),
     )
     assert not products._is_right()
+
+
+@pytest.mark.usefixtures("onednn")
+def test_few_shapes_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of any length give the model's numbers in products of few numbers of rows."""
+    model = random_model("llama")
+    found = HFModel.from_modules(model)
+    own = products._by_onednn
+    sizes: set[int] = set()
+
+    def counted(rows: torch.Tensor, *given: object) -> torch.Tensor:
+        sizes.add(rows.numel() // rows.shape[-1])
+        return own(rows, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(products, "_by_onednn", counted)
+    draw = np.random.default_rng(0)
+    for length in range(2, 60):
+        prompt = draw.integers(0, 97, length).tolist()
+        pack, _ = pack_of_sequences([prompt, prompt[:1]], [[1, 2, 3], [4]])
+        scores = found.edges(pack).logprob
+        np.testing.assert_allclose(scores, own_logprobs(model, pack), rtol=0, atol=1e-5)
+    assert sizes == {32, 64}

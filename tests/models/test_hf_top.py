@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 import logpr
 from logpr._topk import MOST_EXTRA
+from logpr.models.hf import products
 from logpr.models.hf.encdec import HFEncoderDecoder
 from logpr.models.hf.model import HFModel
 from tests.models.encdec_models import random_encdec
@@ -26,6 +27,12 @@ SPAN = 48
 
 ROOMY = 220
 """Tokens that hold all of one query, and of another what lies in one span with the header."""
+
+
+@pytest.fixture(autouse=True)
+def _no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count tokens alone, not the rows that fill up a product."""
+    monkeypatch.setattr(products, "_ROWS", 1)
 
 
 @contextmanager

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from logpr.errors import MissingExtraError, MissingFileError, QueryError, UnknownNameError
+from logpr.errors import (
+    MissingExtraError,
+    MissingFileError,
+    ModelLoadError,
+    QueryError,
+    UnknownNameError,
+)
 from logpr.models import _load, load
 from logpr.models._options import LoadOptions
 from logpr.models.table import TableModel
@@ -64,6 +70,7 @@ def test_a_folder_goes_to_transformers(
     monkeypatch.chdir(tmp_path)
     for name in ("builtin", "table:x", "my model"):
         Path(name).mkdir()
+        (Path(name) / "config.json").touch()
         load(Path(name))
     load("my model")
     assert [rest for _, rest, _ in opened] == ["builtin", "table:x", "my model", "my model"]
@@ -105,6 +112,19 @@ def test_a_file_says_how_it_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"is loaded as 'logits:none\.npz'"):
         load("none.npz")
     assert load(f"table:{path}").vocab_size == 2
+
+
+def test_a_folder_that_is_no_model_says_what_one_holds(
+    opened: list[tuple[str, str, LoadOptions]], tmp_path: Path
+) -> None:
+    """It is refused before any backend is asked."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(ModelLoadError) as found:
+        load(folder)
+    words = "empty: no config.json; a model folder holds config.json, *.safetensors and the files"
+    assert words in str(found.value)
+    assert not opened
 
 
 def test_an_empty_name_is_refused() -> None:

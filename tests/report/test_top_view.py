@@ -124,6 +124,32 @@ def test_where_no_model_was_asked_no_tokens_are_told() -> None:
     )
 
 
+def test_where_none_was_dropped_the_view_says_why() -> None:
+    """Too little to spare, all wanted, or nothing proven; and that it took more, where it did."""
+
+    def said(size: int, **fields: object) -> str:
+        one, two = (
+            a_score(str(index), index=index, token_ids=tuple(range(index, index + size)))
+            for index in range(2)
+        )
+        known: dict[str, object] = {"best": 0, "order": (0,), "margin": 0.0, "noise": 0.0}
+        ranking = a_topped(candidates=(one, two), **(known | fields))
+        return " ".join(printed(drawn(ranking), 100).split())
+
+    even = {"tokens_fed": 200, "tokens_full": 200}
+    start = "No candidate was dropped on the way: "
+    assert f"{start}fewer than 32 tokens could be spared. " in said(16, **even)
+    assert f"{start}their first tokens do not prove that any is beaten, or" in said(17, **even)
+    # Of a long prompt an eighth is asked for: 288 / 8 = 36 tokens.
+    long = {"tokens_fed": 288, "tokens_full": 288}
+    assert f"{start}fewer than 36 tokens could be spared. " in said(18, **long)
+    assert f"{start}as many are wanted as there are. " in said(17, top=2, order=(0, 1), **even)
+    more = said(16, tokens_fed=211, tokens_full=191)
+    assert f"{start}their first tokens do not prove that any is beaten. 211 tokens went" in more
+    assert "211 tokens went through the model, instead of 191." in more
+    assert "instead of" not in said(16, **even)
+
+
 def test_a_label_beyond_the_best_is_called_so() -> None:
     """Its place is not known."""
     assert "The label is ‘dropped 0’: not the best." in printed(drawn(a_topped(label=0)), 100)

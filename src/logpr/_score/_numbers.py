@@ -13,6 +13,9 @@ from logpr._version import __version__
 from logpr.errors import ModelOutputError, NumbersError, QueryError
 from logpr.models.base import Model
 
+_LISTED = 5
+"""How many candidates a warning names."""
+
 
 def finish_given(query: Query, window: Window) -> list[Finish | None]:
     """Return how candidates are finished that bring their own numbers; None for the others."""
@@ -50,14 +53,28 @@ def _refuse_given(query: Query, index: int, settings: Settings, *, among: bool =
             raise QueryError(msg)
 
 
-def _given_warnings(model: Model | None) -> tuple[str, ...]:
+def _given_warnings(query: Query, model: Model | None) -> tuple[str, ...]:
     if model is None:
         return ()
+    if any(candidate.needs_model for candidate in query.candidates):
+        return (_mixed(query),)
     note = (
         "given_numbers: the candidate's own numbers are used, and the model for nothing; leave out "
         "its token_logprobs or logits to have it scored by the model"
     )
     return (note,)
+
+
+def _mixed(query: Query) -> str:
+    given = [index for index, item in enumerate(query.candidates) if not item.needs_model]
+    listed = ", ".join(map(str, given[:_LISTED]))
+    more = f" and {len(given) - _LISTED} more" if len(given) > _LISTED else ""
+    whose = f"candidate {listed}" if len(given) == 1 else f"candidates {listed}{more}"
+    return (
+        f"given_numbers: the numbers that {whose} brought stand beside the model's, and can be "
+        f"compared with those only if they are of the same model; leave out token_logprobs and "
+        f"logits to have all scored by the model"
+    )
 
 
 def _given_facts(
@@ -74,7 +91,7 @@ def _given_facts(
         policy=query.boundary,
         end=query.effective_end,
         prompt_covered=None,
-        warnings=_given_warnings(model),
+        warnings=_given_warnings(query, model),
         provenance=provenance,
     )
 

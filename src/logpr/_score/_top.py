@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from logpr._engine import JobScores, run
 from logpr._score._assemble import Scored
-from logpr._score._encode import name_of
 from logpr._score._jobs import Plan, Window
 from logpr._score._settings import Settings
 from logpr._score._window import plan_query
@@ -101,8 +100,9 @@ def _ask_beside(
 
 def _refuse_strings(query: Query) -> None:
     if query.boundary == "marginal":
+        where = "" if query.id is None else f"query {query.id!r}: "
         msg = (
-            f"{name_of(query, 0)}: top drops a candidate by the sum over its first tokens, and "
+            f"{where}top drops a candidate by the sum over its first tokens, and "
             f"boundary 'marginal' sums over all spellings of a text; leave out top (--top), or use "
             f"boundary='separate'"
         )

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from logpr._engine import Job, JobScores, run
-from logpr._topk._race import MOST_EXTRA, Race, Rivals
+from logpr._topk._race import MOST_EXTRA, Race, Rivals, least_spared
 from logpr.models._head import joined
 from logpr.models.base import EdgeScores, Evidence, Model, Reusing
 
-__all__ = ["MOST_EXTRA", "Race", "Rivals", "apart", "groups", "search"]
+__all__ = ["MOST_EXTRA", "Race", "Rivals", "apart", "groups", "least_spared", "search"]
 
 _NOTHING = EdgeScores(logprob=np.empty(0, dtype=np.float64), logit=None, logz=None)
 

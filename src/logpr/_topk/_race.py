@@ -21,7 +21,7 @@ MOST_EXTRA = 0.25
 nothing can be dropped. What a model keeps is not fed again, so a search that fits feeds none."""
 
 _FEW = 32
-"""Tokens that are not worth a further round."""
+"""Where the model keeps what it was fed, a round that could spare fewer tokens is not made."""
 
 _TAIL = 16
 """A rest smaller than the whole by this factor is asked for in one round."""
@@ -34,6 +34,11 @@ _LEAST_RATE = 0.05
 
 _ROUNDING = 1e-6
 """Nats by which one log-probability may come out above 0."""
+
+
+def least_spared(rest: int) -> int:
+    """Return how many of `rest` tokens a round must be able to spare where the model keeps."""
+    return max(_FEW, rest // 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +237,7 @@ class Race:
         now = len(self._paths.fed(self.depths, stops, self._kept))
         rest = len(self._paths.fed(self.depths, whole, self._kept))
         if self._held + now <= self._room:
-            return rest - now >= max(_FEW, rest // 8) and rest > self.full // _TAIL
+            return rest - now >= least_spared(rest) and rest > self.full // _TAIL
         if any(self._jobs[job].source_ids for job in stops):
             return False  # the encoder would read x again in each round, and nobody counts that
         # Whatever is fed now is fed again: after the first tokens at least once more, to make the

@@ -62,13 +62,17 @@ def _executors(model: Model) -> Iterator[Check]:
         yield Check("executor", "ok", told.executor, {"executor": told.executor})
         return
     from logpr.models.hf.auto import RefiningModel  # noqa: PLC0415 - torch is there, since the model is
+    from logpr.models.hf.company import KINDS  # noqa: PLC0415 - as above
     from logpr.models.hf.encdec import HFEncoderDecoder  # noqa: PLC0415 - as above
+    from logpr.models.hf.invariant import NAME as INVARIANT  # noqa: PLC0415 - as above
     from logpr.models.hf.model import HFModel  # noqa: PLC0415 - as above
 
     known = HFModel | HFEncoderDecoder | RefiningModel
+    invariant = told.executor == INVARIANT
+    running = "forest" if invariant else told.executor
     tried = model.probe_report if isinstance(model, known) else ()
     for one in tried:
-        used = " (in use)" if one.executor == told.executor else ""
+        used = " (in use)" if one.executor == running else ""
         off = "" if one.largest_difference is None else f", off by {one.largest_difference:.1e}"
         rate = "" if one.tokens_per_second is None else f", {one.tokens_per_second:,.0f} tokens/s"
         facts: dict[str, JsonValue] = {
@@ -83,6 +87,15 @@ def _executors(model: Model) -> Iterator[Check]:
         untried = one.largest_difference is None and "not tried" in one.reason
         verdict: Verdict = "ok" if one.accepted else "skipped" if untried else "refused"
         yield Check("executor", verdict, says, facts)
+    if invariant:
+        # Else the model would not have been loaded.
+        yield Check(
+            "invariant",
+            "ok",
+            f"the same tokens get the same bits alone and in {len(KINDS)} kinds of company: "
+            f"{', '.join(KINDS)}",
+            {"company": list(KINDS)},
+        )
 
 
 def _precision(model: Model) -> Iterator[Check]:

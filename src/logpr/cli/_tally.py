@@ -31,7 +31,9 @@ class Tally:
         """Count one ranking, in its group where there are groups."""
         self.rankings.add(ranking)
         self.accuracy.add(ranking, group)
-        self.provenance = self.provenance or ranking.provenance
+        # Of a row whose candidates all brought their numbers no model is known.
+        if self.provenance is None or self.provenance.model is None:
+            self.provenance = ranking.provenance or self.provenance
 
     def group_of(self, record: Record) -> str | None:
         """Return the group that a record counts in.

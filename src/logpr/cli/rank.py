@@ -44,7 +44,7 @@ EXAMPLES = (
     "logpr rank --prompt 'The cat sat on the' ' warm mat' ' plush rug'",
     "logpr rank --token-logprobs=-0.9,-1.5 --token-logprobs=-1.2,-1.1 'warm mat' 'plush rug'",
     "logpr rank questions.jsonl --model builtin",
-    "logpr rank nbest.jsonl --model builtin --top 1",
+    "logpr rank --prompt A ' '{little,big,old,red}' '{girl,hedgehog,crocodile} --top 1",
     "logpr rank questions.jsonl --model ./my-model -o ranked.parquet --by subject",
     "logpr rank table.csv --map prompt=context,candidates=options --model builtin",
     "cat questions.jsonl | logpr rank - --model builtin --json",
@@ -254,7 +254,7 @@ def _many(
                 _draw(ranking, tokens=ranker.tokens)
                 shown("")
             tally.add(ranking, group)
-            run.provenance = ranking.provenance
+            run.provenance = tally.provenance
     _report(tally, files)
 
 

@@ -249,7 +249,10 @@ def _many(
             if files.target is None and count < show:
                 shown(Text(f"{record.where}, id {record.query.id}"), *scores, Text())
             count += 1
-            run.provenance = scores[0].provenance
+            # Of candidates that brought their numbers no model is known.
+            asked = [score for score in scores if score.boundary != "given"]
+            if run.provenance is None or run.provenance.model is None:
+                run.provenance = (asked or scores)[0].provenance
         records = run.records
     if files.target is None:
         more = f", {count - show} of them not shown" if count > show else ""

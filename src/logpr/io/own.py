@@ -29,6 +29,9 @@ CANDIDATE_RESULTS = frozenset(
 TOP_RESULTS = frozenset(("top", "tokens_fed", "tokens_full"))
 """Further results of a record that was written with `top`, and has all of these."""
 
+_LISTED = 5
+"""How many candidates a message names."""
+
 
 @dataclass(slots=True)
 class Shaped:
@@ -89,7 +92,8 @@ def read_own(view: View, prompt: str | None) -> Shaped:
         shaped.names |= {f"candidates[{place}]": name for place, name in enumerate(columns)}
         shaped.used.update(columns)
     if is_output(view):
-        topped = set(view) >= TOP_RESULTS
+        refuse_dropped(view)
+        topped = _topped(view)
         results = CANDIDATE_RESULTS | {str(view.get("rule")), *(("pruned",) if topped else ())}
         shaped.fields["candidates"] = [
             {
@@ -139,6 +143,33 @@ def is_output(view: View) -> bool:
         and isinstance(candidates, list)
         and all(isinstance(item, dict) and _is_result(item) for item in candidates)
     )
+
+
+def refuse_dropped(view: View) -> None:
+    """Refuse a record that logpr wrote with `top`, and that has dropped candidates.
+
+    Raises:
+        RowFault: names them, and each way out.
+    """
+    if not _topped(view):
+        return
+    dropped = [place for place, item in enumerate(view["candidates"]) if item.get("pruned") is True]
+    if not dropped:
+        return
+    listed = ", ".join(map(str, dropped[:_LISTED]))
+    more = f" and {len(dropped) - _LISTED} more" if len(dropped) > _LISTED else ""
+    were = f"candidate {listed} was" if len(dropped) == 1 else f"candidates {listed}{more} were"
+    msg = (
+        f"this is a record that logpr wrote with --top {view['top']}, and {were} dropped: that "
+        f"leaves them a bound and no number, and a model asked now need not be the one that gave "
+        f"the others theirs; give the file that it was made from, or write it without --top (and "
+        f"with --tokens)"
+    )
+    raise RowFault(msg)
+
+
+def _topped(view: View) -> bool:
+    return set(view) >= TOP_RESULTS
 
 
 def _is_result(item: View) -> bool:

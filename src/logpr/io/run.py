@@ -101,8 +101,8 @@ class Run:
     a window is the current one is made safe when the next is asked for. Leaving the `with` after
     the last window puts the files in their places; leaving it by an exception keeps them staged.
 
-    `provenance`: set it once the numbers have one; of the first process that set it, it goes with
-    the output.
+    `provenance`: set it once the numbers have one; of the first process that set one with a
+    model, or of the first that set any, it goes with the output.
     `state`: what the caller counts, as JSON; it is kept with each window, and a resumed run has it
     as it was.
     """
@@ -252,7 +252,7 @@ class Run:
             rejected=self.rejected,
             output_bytes=output_bytes,
             rejects_bytes=rejects_bytes,
-            provenance=self._journal.provenance or told,
+            provenance=_modelled(self._journal.provenance, told),
             state=self.state,
             complete=complete,
         )
@@ -300,3 +300,10 @@ class Run:
             if staged is not None:
                 staged.close()
         self._out = self._aside = None
+
+
+def _modelled(
+    known: dict[str, JsonValue] | None, told: dict[str, JsonValue] | None
+) -> dict[str, JsonValue] | None:
+    """Return what was known first, unless no model was, as where all rows brought their numbers."""
+    return told if known is None or (told is not None and known.get("model") is None) else known

@@ -15,7 +15,16 @@ from typing import Any, NoReturn
 from logpr.io._fault import RowFault, shown
 from logpr.io.labels import index_of_answer
 from logpr.io.mapping import OPTIONS, TARGETS, listed, renamed
-from logpr.io.own import Shaped, View, is_output, labelled, own_fits, read_own, required
+from logpr.io.own import (
+    Shaped,
+    View,
+    is_output,
+    labelled,
+    own_fits,
+    read_own,
+    refuse_dropped,
+    required,
+)
 
 _JSON_CELLS = ("messages", "prompt_ids", "candidates", "candidate_ids", "endings", "choices")
 
@@ -103,6 +112,7 @@ def _unrecognised(row: Mapping[str, Any], view: View) -> NoReturn:
             "from, or write them with -o out.jsonl"
         )
     elif is_output(view):
+        refuse_dropped(view)
         msg = (
             "this is a record that logpr wrote, without its prompt; write it with --tokens, which "
             "keeps the prompt, or give the records it was made from"

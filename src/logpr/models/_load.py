@@ -10,7 +10,13 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from logpr.errors import MissingExtraError, MissingFileError, QueryError, UnknownNameError
+from logpr.errors import (
+    MissingExtraError,
+    MissingFileError,
+    ModelLoadError,
+    QueryError,
+    UnknownNameError,
+)
 from logpr.models._options import LoadOptions
 from logpr.models.base import Model
 
@@ -62,7 +68,8 @@ def load(
             or hub id of a transformers model.
         dtype: the precision of its arithmetic, such as `float32`; the backend's own by default.
         device: where it runs, such as `cuda`.
-        executor: how packs run, such as `plain`; the fastest that is right by default.
+        executor: how packs run, such as `plain`; by default the first of `forest`, `mask`,
+            `cache`, `plain` that gives the model's own numbers.
         adapter: a PEFT adapter's folder or hub id.
         trust_remote_code: whether code that comes with the model may run.
         pack_tokens: tokens of one forward pass at most (transformers; 1,024 on a CPU). `mask` does
@@ -77,8 +84,9 @@ def load(
         UnknownNameError: the scheme before ":" is not one of the known.
         MissingFileError: the name is a path, and nothing is there.
         MissingExtraError: the backend's framework is not installed.
-        ModelLoadError: the folder or file is there, and is no model.
-        QueryError: an option that the backend does not take.
+        ModelLoadError: the folder or file is there, and is no model; or the hub has none.
+        QueryError: an option that the backend, or this model, does not take.
+        WrongTypeError: `pack_tokens`, `kv_bytes` or `cache_bytes` is no whole number.
     """
     options = LoadOptions(
         dtype=dtype,
@@ -119,6 +127,12 @@ def load(
 def _load_path(path: Path, options: LoadOptions) -> Model:
     kind = _FILES.get(path.suffix.lower())
     if path.is_dir():
+        if not (path / "config.json").exists():
+            msg = (
+                f"{path}: no config.json; a model folder holds config.json, *.safetensors and the "
+                f"files of its tokenizer; give the folder that holds them, or {_FORMS}"
+            )
+            raise ModelLoadError(msg)
         return _load_transformers(str(path), path, options)
     hint = "" if kind is None else f"; a file like this is loaded as '{kind}:{path}'"
     if path.exists():

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from dataclasses import dataclass
 
-from logpr.errors import QueryError
+from logpr.errors import QueryError, WrongTypeError
+
+_EXAMPLES = {"pack_tokens": "1024", "kv_bytes": "2**30", "cache_bytes": "2**30"}
+"""A bound of each kind, for messages: 2**30 bytes are 1 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,20 @@ class LoadOptions:
     batch_invariant: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse bounds within which nothing can run."""
+        """Refuse bounds that are no whole numbers, and those within which nothing can run."""
         for name, least in (("pack_tokens", 1), ("kv_bytes", 1), ("cache_bytes", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is None:
+                continue
+            # A bool is an int to Python, and True would be a bound of 1.
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                unit = name.partition("_")[2]
+                msg = (
+                    f"{name} is a whole number of {unit}, found {value!r}: give a number such as "
+                    f"{name}={_EXAMPLES[name]}, or leave it out for the default"
+                )
+                raise WrongTypeError(msg)
+            if value < least:
                 msg = f"{name} is at least {least}, found {value}: leave it out for the default"
                 raise QueryError(msg)
         if self.batch_invariant:

@@ -190,14 +190,21 @@ class Reusing(Model, Protocol):
     """A model that keeps the keys and values of prefixes from one call of `edges` to the next."""
 
     def apart(self, *, keep: bool = True) -> AbstractContextManager[int]:
-        """Inside the block, reuse only what the block itself computed; drop it at the end.
+        """Keep what the calls inside the block compute away from what calls outside it compute.
 
-        The block is told how many tokens it holds for sure: of the prefixes that its last calls
-        used, so many are not computed again, except a token whose row is read. 0 where it reuses
-        nothing: not every way to run a model does.
+            with model.apart() as held:
+                ...
+
+        Nothing that was held before is used inside; what the block held is dropped at its end, and
+        what was held before is there again.
+
+        `held` is a number of tokens. As long as the prefixes that the last calls went through have
+        no more tokens than this together, the next call feeds none of them again (but a last token
+        whose row is read). It is 0 where nothing is held from call to call: under `keep=False`, and
+        by executors that reuse nothing.
 
         Args:
-            keep: False reuses nothing between calls.
+            keep: False holds nothing from call to call: each computes all that it needs.
         """
         ...
 

@@ -179,12 +179,13 @@ class RefiningModel:
 
     @contextmanager
     def apart(self, *, keep: bool = True) -> Iterator[int]:
-        """Inside the block, reuse only what the block itself computed; drop it at the end.
+        """Keep what the calls inside the block compute away from what calls outside it compute.
 
-        The block is told of how many tokens it holds keys and values in bfloat16 for sure.
+        The block is told of how many tokens of prefixes it holds keys and values in bfloat16 for
+        sure (`Reusing`).
 
         Args:
-            keep: False reuses nothing between calls.
+            keep: False holds nothing from call to call: each computes all that it needs.
         """
         with self._fast.apart(keep=keep) as held, self._refined.apart(keep=keep):
             yield held

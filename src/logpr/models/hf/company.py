@@ -27,6 +27,15 @@ from logpr.models.hf.tiles import BLOCK, ROWS
 from logpr.tokens.pack import ROOT, Pack
 from logpr.tokens.trie import TokenTrie, pack_of_sequences
 
+KINDS = (
+    "among other tokens",
+    "among many equal tokens",
+    "where a pass ends within them",
+    "beside branches of the same stem",
+    "after a prefix that is held",
+)
+"""The kinds of company, for people."""
+
 _LENGTHS = (6, BLOCK + 16)
 
 _BRANCHES = 8
@@ -124,17 +133,18 @@ def _companies(
     def token() -> Pack:
         return _pack([int(draw.integers(0, vocab_size))], [0])
 
+    others, equal, cut, stem_shared, prefix_held = KINDS
     alone = _pack(path[:1], path[1:])
     size = len(alone)
     yield _beside("alone", [alone], alone)
     mixed: list[Pack] = []
     for _ in range(max(2, ROWS // (size + _MORE))):
         mixed += [*(token() for _ in range(int(draw.integers(1, _MORE + 1)))), alone]
-    yield _beside("among other tokens", mixed, alone)
-    yield _beside("among many equal tokens", [*[token()] * (ROWS - size), alone], alone)
+    yield _beside(others, mixed, alone)
+    yield _beside(equal, [*[token()] * (ROWS - size), alone], alone)
     # Two passes share the rows evenly, so that the first ends in the middle.
     before, after = ([token() for _ in range(ROWS // 2)] for _ in range(2))
-    yield _beside("where a pass ends within them", [*before, alone, *after], alone)
+    yield _beside(cut, [*before, alone, *after], alone)
     trie = TokenTrie()
     asked: tuple[int, ...] = ()
     for number, place in enumerate(draw.integers(1, len(path), _BRANCHES).tolist()):
@@ -144,10 +154,10 @@ def _companies(
         trie.ask(path[:1], [*path[1:place], *other])
     branching, places = trie.pack()
     own = np.asarray([places[edge] for edge in asked], dtype=np.int64)
-    yield _Company("beside branches of the same stem", branching, [own])
+    yield _Company(stem_shared, branching, [own])
     half = len(path) // 2
     stem, tail = _pack(path[:half], [0]), _pack(path[:half], path[half:])
-    yield replace(_beside("after a prefix that is held", [tail], tail), before=stem)
+    yield replace(_beside(prefix_held, [tail], tail), before=stem)
 
 
 def _pack(context: Sequence[int], continuation: Sequence[int]) -> Pack:

@@ -24,7 +24,7 @@ from logpr.models.hf.trunk import Trunk
 from logpr.tokens.pack import ROOT, Pack
 
 EXECUTORS = ("cache", "plain")
-"""Fastest first. Siblings cannot lie in one row: a decoder counts positions by itself."""
+"""In the order tried. Siblings cannot lie in one row: a decoder counts positions by itself."""
 
 _SOURCES = 3
 _LONGEST = 24

@@ -26,7 +26,7 @@ from logpr.errors import QueryError
 from logpr.models._head import joined, score_rows
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence
 from logpr.models.hf.pieces import States
-from logpr.models.hf.products import linear
+from logpr.models.hf.products import linear, padding, takes
 
 Rows = Float[torch.Tensor, "rows width"]
 Logits = Float[torch.Tensor, "rows vocab"]
@@ -240,9 +240,12 @@ def _multiplies_straight(rows: Rows, weight: Weight) -> bool:
 def _widened(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield the products of rows with blocks of the weights, in the wider of dtype and float32."""
     wide = _wide(rows)
+    more = padding(len(wide)) if takes(weight) else 0
+    if more:
+        wide = torch.cat([wide, wide[-1:].expand(more, -1)])
     size = _BLOCK if weight.device.type == "cpu" else _WIDE_BLOCK
     for start in range(0, len(weight), size):
-        yield start, linear(wide, weight[start : start + size].to(wide.dtype))
+        yield start, linear(wide, weight[start : start + size].to(wide.dtype))[: len(rows)]
 
 
 def _in_two(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:

@@ -78,7 +78,7 @@ def load_folder(name: str, options: LoadOptions) -> HFModel | HFEncoderDecoder |
         ModelLoadError: it is incomplete, corrupt, or no language model that goes on from x.
         MissingExtraError: it needs a package that is not installed.
         UnknownNameError: no dtype or executor is called that.
-        QueryError: the device is not there.
+        QueryError: the device is not there, or an option does not go with this kind of model.
     """
     device = _device(options.device)
     named_dtype = _dtype(options.dtype, device)
@@ -97,7 +97,7 @@ def load_folder(name: str, options: LoadOptions) -> HFModel | HFEncoderDecoder |
             f"batch_invariant=True is for causal models, and {name!r} ({config.model_type}) has an "
             f"encoder and a decoder: leave it out, or load a causal model"
         )
-        raise ModelLoadError(msg)
+        raise QueryError(msg)
 
     def read(dtype: torch.dtype | None) -> PreTrainedModel:
         kind: Any = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
@@ -196,6 +196,13 @@ def _refusing(name: str) -> Iterator[None]:
         raise MissingExtraError(msg) from error
     except Exception as error:
         reason = _line(error)
+        if isinstance(error, OSError) and not Path(name).exists():
+            msg = (
+                f"there is no folder {name!r} here, so it was taken for a hub id, and the hub "
+                f"could not be reached or has no such model ({reason}); give the path of a folder, "
+                f"such as './{name}', or set HF_HUB_OFFLINE=1 to look in the local cache alone"
+            )
+            raise ModelLoadError(msg) from error
         ways = "check the folder, or load it anew"
         if "trust_remote_code" in str(error):
             ways = "if you trust its authors, give trust_remote_code=True"

@@ -120,7 +120,7 @@ class HFModel:
             model: on its device and in its dtype; is put into evaluation mode.
             tokenizer: or None for ids alone.
             name: for provenance; the class by default.
-            executor: the one to use; by default the fastest that the probe finds right.
+            executor: the one to use; by default the first that the probe finds right.
             digest: of the weights; computed from the tensors by default.
             pack_tokens: tokens of a forward pass at most.
             kv_bytes: keys and values held of the prefix in work; a longer one is fed again.
@@ -204,12 +204,14 @@ class HFModel:
 
     @contextmanager
     def apart(self, *, keep: bool = True) -> Iterator[int]:
-        """Inside the block, reuse only what the block itself computed; drop it at the end.
+        """Keep what the calls inside the block compute away from what calls outside it compute.
 
-        The block is told of how many tokens it holds keys and values for sure.
+        Keys and values of earlier calls are not used inside; those of the block are dropped at its
+        end, and the earlier ones are there again. The block is told of how many tokens of prefixes
+        it holds keys and values for sure (`Reusing`).
 
         Args:
-            keep: False holds no prefix from call to call.
+            keep: False holds nothing from call to call: each computes all that it needs.
         """
         executor, room = self._executor, self._store.room
         if not isinstance(executor, Spanned):

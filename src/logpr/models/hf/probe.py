@@ -44,7 +44,7 @@ from logpr.tokens.pack import Pack
 from logpr.tokens.trie import TokenTrie
 
 EXECUTORS = ("forest", "mask", "cache", "plain")
-"""Fastest first."""
+"""In the order they are tried: the first that is right is taken."""
 
 _PIECE = 1024
 """Nodes in a piece: under a mask, attention scores are [heads, nodes, nodes]."""
@@ -111,7 +111,7 @@ def choose(
     forced: str | None = None,
     tiled: bool = False,
 ) -> Choice:
-    """Return the fastest executor that is right; `plain` where none else is.
+    """Return the first executor in order that is right; `plain` where none else is.
 
     Args:
         trunk: of the model, on its device, in its dtype.
@@ -143,7 +143,7 @@ def choose(
             if taken is None:
                 taken, line = _try(name, bench)
             else:
-                line = _refused(name, f"not tried: {taken.name} is faster")
+                line = _refused(name, f"not tried: {taken.name}, before it in order, is right")
             tried.append(line)
     precision = largest_difference(own, reference)
     packing = 0.0

@@ -17,6 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+_ROWS = 32
+"""A multiple of it are the rows of a product."""
+
 Rows = Float[torch.Tensor, "*batch inner"]
 Weight = Float[torch.Tensor, "outer inner"]
 Bias = Float[torch.Tensor, " outer"]
@@ -34,6 +37,17 @@ def linear(rows: Rows, weight: Weight, bias: Bias | None = None) -> Out:
     if takes(weight) and rows.dtype == torch.float32 and rows.numel() > 0:
         return _by_onednn(rows, weight, bias)
     return nn.functional.linear(rows, weight, bias)
+
+
+def padding(rows: int) -> int:
+    """Return how many rows are added to a product, so that few shapes are met.
+
+    oneDNN makes and keeps a program for each shape, some 100 KiB each, up to 1,024 of them.
+
+    Args:
+        rows: without them.
+    """
+    return -rows % _ROWS if _is_faster() else 0
 
 
 def takes(weight: torch.Tensor) -> bool:

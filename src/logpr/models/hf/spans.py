@@ -134,6 +134,7 @@ class Spanned:
             pasts=walk.pasts(nodes),
             keep=keep if fits and len(keep) else None,
             everything=everything,
+            room=budget,
         )
         # Before the walk goes on: where memory runs out here, the span runs again.
         read = walk.states_of(states, nodes, first, stop)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from logpr._topk import least_spared
 from logpr._values import Ranking, Score
 from logpr.report.numbers import count, fixed, plural, probability, signed, times
 from logpr.report.texts import ids_text
@@ -62,20 +63,49 @@ def bounded_probability(score: Score) -> str:
 
 
 def dropped(ranking: Ranking) -> Sentence:
-    """Return what `top` spared and what it left open, or () where nothing could be spared."""
+    """Return what `top` spared and what it left open, or () where no token goes through a model."""
     if ranking.top is None or not ranking.tokens_full:
         return ()
     number = sum(score.pruned for score in ranking.candidates)
+    took = (
+        f"{count(ranking.tokens_fed)} tokens went through the model, instead of "
+        f"{count(ranking.tokens_full)}."
+    )
     if not number:
-        return ("No candidate was dropped on the way.",)
+        said = f"No candidate was dropped on the way: {_why_none(ranking)}."
+        return (said if ranking.tokens_fed == ranking.tokens_full else f"{said} {took}",)
     were = "candidate was" if number == 1 else "candidates were"
     best = "be the best" if ranking.top == 1 else f"be among the {count(ranking.top)} best"
     said = (
         f"{count(number)} {were} dropped, whose first tokens prove that they cannot {best}: "
-        f"{count(ranking.tokens_fed)} tokens went through the model, instead of "
-        f"{count(ranking.tokens_full)}. Shares, and who wins under other rules, are not known."
+        f"{took} Shares, and who wins under other rules, are not known."
     )
     return (said,)
+
+
+def _why_none(ranking: Ranking) -> str:
+    if ranking.top is not None and ranking.top >= len(ranking.candidates):
+        return "as many are wanted as there are"
+    full = ranking.tokens_full or 0
+    least = least_spared(full)
+    proves = "their first tokens do not prove that any is beaten"
+    if (ranking.tokens_fed or 0) > full:  # a round was made, and what it fed was fed again
+        return proves
+    if _beyond_the_first(ranking) < least:
+        return f"fewer than {count(least)} tokens could be spared"
+    return f"{proves}, or to ask for them first would have cost more"
+
+
+def _beyond_the_first(ranking: Ranking) -> int:
+    """Return how many tokens at most are fed for more than the first token of each candidate."""
+    last = 1 if ranking.end == "stop" else 0  # END is asked for after the last token
+    fed = {
+        (score.prompt_ids, score.token_ids[:size])
+        for score in ranking.candidates
+        if score.token_ids is not None and score.boundary != "given"
+        for size in range(1, len(score.token_ids) + last)
+    }
+    return len(fed)
 
 
 def lower_wins(ranking: Ranking) -> bool:
