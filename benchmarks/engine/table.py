@@ -41,7 +41,8 @@ def markdown(report: Report, peers: Sequence[str]) -> str:
 
 
 _NOTE = (
-    "s: median of the runs. Least: unique (prefix, token) that must be fed. Of roofline: time of "
+    "s: median of the runs. Least: unique (prefix, token) that must be fed; up to 31 more a pass "
+    "fill up its products. Of roofline: time of "
     "the minimal matmuls at the rate of each, measured beside the row, ÷ seconds; the rate is that "
     "of the faster of torch's two libraries, in the next column that of torch.mm. Difference: from "
     "the float64 reference, nats a sequence, on a sample. × peer: its seconds ÷ logpr's in the "
