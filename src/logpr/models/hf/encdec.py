@@ -12,19 +12,19 @@ from logpr.errors import (
     ContextLengthError,
     EmptyContextError,
     ModelLoadError,
-    ModelOutputError,
     UnknownNameError,
 )
-from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence
+from logpr.models.hf.declared import declared_end_ids
 from logpr.models.hf.devices import exact_float32
 from logpr.models.hf.encdec_probe import EXECUTORS, Under, choose, some_source
 from logpr.models.hf.head import Head
 from logpr.models.hf.memory import named_lack
-from logpr.models.hf.model import HFModel, declared_end_ids, tensors_digest
+from logpr.models.hf.model import HFModel
 from logpr.models.hf.probe import Tried
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.sourced import BySource
+from logpr.models.hf.trials import check_asked, on_random_tokens, provenance_of
 from logpr.models.hf.trunk import Trunk, embedding, quiet
 from logpr.models.hf.verify import check_causal, find_head
 from logpr.tokens.base import Tokenizer
@@ -122,34 +122,19 @@ class HFEncoderDecoder:
             trunk, head, outcomes = find_head(model, context_length=lengths[1], source_ids=some)
             ids = min(outcomes, trunk.outcomes)
             check_causal(trunk, vocab_size=ids, context_length=lengths[1])
-            try:
+            with on_random_tokens(model):
                 choice = choose(
                     trunk, head, vocabs=(source_vocab, ids), lengths=lengths, forced=executor
                 )
-            except ModelOutputError as error:
-                msg = (
-                    f"{type(model).__name__} in {model.dtype}, on random tokens at load: {error}; "
-                    f"its weights are damaged, or need dtype='float32'"
-                )
-                raise ModelOutputError(msg) from error
-        if executor not in (None, choice.executor.name):
-            reason = next(one.reason for one in choice.tried if one.executor == executor)
-            msg = (
-                f"executor={executor!r} is not right for {type(model).__name__}: {reason}; leave "
-                f"it out, or give executor='plain'"
-            )
-            raise ModelLoadError(msg)
-        provenance = ModelProvenance(
-            model=type(model).__name__ if name is None else name,
-            backend="transformers",
-            weights_digest=tensors_digest(model) if digest is None else digest,
+        check_asked(executor, choice, model)
+        provenance = provenance_of(
+            model,
+            choice,
+            name=name,
+            digest=digest,
             tokenizer_digest=None if sides is None else sides.digest,
-            dtype=str(model.dtype).removeprefix("torch."),
-            device=str(trunk.device),
+            device=trunk.device,
             executor=choice.executor.name,
-            noise_packing=choice.noise_packing,
-            noise_precision=choice.noise_precision,
-            versions=library_versions("numpy", "tokenizers", "torch", "transformers"),
         )
         return cls(
             trunk=trunk,

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from logpr._values import ModelProvenance
 from logpr.errors import (
     ContextLengthError,
     EmptyContextError,
-    ModelLoadError,
-    ModelOutputError,
     TokenizationError,
     UnknownNameError,
 )
 from logpr.models._head import next_rows
 from logpr.models._options import LoadOptions
-from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
 from logpr.models.hf.cached import Cached
 from logpr.models.hf.company import invariant_length
+from logpr.models.hf.declared import context_length_of, declared_end_ids
 from logpr.models.hf.devices import exact_float32, matmul_rate
 from logpr.models.hf.fixed import FixedHead
 from logpr.models.hf.head import Head
@@ -40,6 +36,7 @@ from logpr.models.hf.precision import Decision
 from logpr.models.hf.probe import EXECUTORS, Tried, choose
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.spans import Spanned
+from logpr.models.hf.trials import check_asked, on_random_tokens, provenance_of
 from logpr.models.hf.trunk import Trunk, embedding, quiet
 from logpr.models.hf.verify import check_causal, find_head
 from logpr.tokens.base import Tokenizer
@@ -51,9 +48,6 @@ _ROWS = 64
 
 CACHE_BYTES = 2**28
 """Keys and values of prefixes held from call to call."""
-
-_DIGESTED = 2**16
-"""Bytes of each tensor in the digest of a model that comes from no file."""
 
 
 class HFModel:
@@ -151,7 +145,7 @@ class HFModel:
             trunk, head, outcomes = find_head(model, context_length=context_length)
             ids = min(outcomes, len(embedding(model)))
             check_causal(trunk, vocab_size=ids, context_length=context_length)
-            try:
+            with on_random_tokens(model):
                 choice = choose(
                     trunk,
                     head,
@@ -165,30 +159,16 @@ class HFModel:
                     context_length = invariant_length(
                         choice, head, model, vocab_size=ids, context_length=context_length
                     )
-            except ModelOutputError as error:
-                msg = (
-                    f"{type(model).__name__} in {model.dtype}, on random tokens at load: {error}; "
-                    f"its weights are damaged, or need dtype='float32'"
-                )
-                raise ModelOutputError(msg) from error
-        if not batch_invariant and executor not in (None, choice.executor.name):
-            reason = next(one.reason for one in choice.tried if one.executor == executor)
-            msg = (
-                f"executor={executor!r} is not right for {type(model).__name__}: {reason}; leave "
-                f"it out, or give executor='plain'"
-            )
-            raise ModelLoadError(msg)
-        provenance = ModelProvenance(
-            model=type(model).__name__ if name is None else name,
-            backend="transformers",
-            weights_digest=tensors_digest(model) if digest is None else digest,
+        if not batch_invariant:
+            check_asked(executor, choice, model)
+        provenance = provenance_of(
+            model,
+            choice,
+            name=name,
+            digest=digest,
             tokenizer_digest=None if tokenizer is None else tokenizer.digest,
-            dtype=str(model.dtype).removeprefix("torch."),
-            device=str(trunk.device),
+            device=trunk.device,
             executor=INVARIANT if batch_invariant else choice.executor.name,
-            noise_packing=choice.noise_packing,
-            noise_precision=choice.noise_precision,
-            versions=library_versions("numpy", "tokenizers", "torch", "transformers"),
         )
         return cls(
             trunk=trunk,
@@ -358,58 +338,3 @@ def _within(executor: Executor, options: LoadOptions) -> Executor:
     elif isinstance(executor, Packed):
         return replace(executor, budget=tokens or executor.budget)
     return executor
-
-
-def context_length_of(model: PreTrainedModel) -> int:
-    """Return the longest sequence that a model's config declares; sys.maxsize where it has none.
-
-    Args:
-        model: any.
-    """
-    config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return int(value * _stretch(config))
-    return sys.maxsize
-
-
-def _stretch(config: PretrainedConfig) -> float:
-    """Return by what factor rotary angles that grow with the sequence stretch the declared length.
-
-    (Other kinds of scaling declare the stretched length.)
-    """
-    rope = getattr(config, "rope_parameters", None) or {}
-    return float(rope["factor"]) if rope.get("rope_type") == "dynamic" else 1.0
-
-
-def declared_end_ids(model: PreTrainedModel, vocab_size: int) -> tuple[int, ...]:
-    """Return the end tokens of the generation config, else of the config; () where none is named.
-
-    Args:
-        model: any.
-        vocab_size: ids from here on do not count.
-    """
-    declared = None
-    if model.generation_config is not None:
-        declared = model.generation_config.eos_token_id
-    if declared is None:
-        declared = getattr(model.config.get_text_config(), "eos_token_id", None)
-    if declared is None:
-        return ()
-    ids = [declared] if isinstance(declared, int) else declared
-    return tuple(dict.fromkeys(int(one) for one in ids if 0 <= int(one) < vocab_size))
-
-
-def tensors_digest(model: PreTrainedModel) -> str:
-    """Return a digest of names, shapes and the first bytes of every tensor: "sha256-head:…".
-
-    Args:
-        model: any.
-    """
-    out = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        out.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        head = tensor.flatten()[: _DIGESTED // tensor.element_size()].contiguous().cpu()
-        out.update(head.view(torch.uint8).numpy().tobytes())
-    return f"sha256-head:{out.hexdigest()}"
