@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check format-check lint types imports docs test bench format cli-help
+.PHONY: check format-check lint types imports docs test bench format cli-help fault-pages
 
 # All of CI but the two installs (.ci/run).
 check: format-check lint types imports docs test
@@ -20,6 +20,7 @@ imports:
 
 docs:
 	$(PYTHON) scripts/generate_cli_help.py --check
+	$(PYTHON) scripts/generate_fault_pages.py --check
 
 test:
 	$(PYTHON) -m pytest
@@ -28,10 +29,13 @@ bench:
 	$(PYTHON) benchmarks/start.py
 	$(PYTHON) -m benchmarks.engine --quick
 
-# These two write.
+# These three write.
 format:
 	$(PYTHON) -m ruff check --fix-only --quiet .
 	$(PYTHON) -m ruff format --quiet .
 
 cli-help:
 	$(PYTHON) scripts/generate_cli_help.py
+
+fault-pages:
+	$(PYTHON) scripts/generate_fault_pages.py

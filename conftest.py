@@ -209,7 +209,7 @@ documents = Sybil(
         CodeBlockParser("python", run_python),
         CodeBlockParser("console", run_console),
     ],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/faults/*.md", "docs/cases/*.md"],
     setup=enter_folder,
     teardown=leave_folder,
 )

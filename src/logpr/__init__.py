@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from logpr import errors
+from logpr import auditing, errors
 from logpr._accuracy import AccuracyTally
+from logpr._audit import audit
 from logpr._next import next_token as next  # noqa: A004 - the verb's name
 from logpr._rank import rank, rank_many
 from logpr._rules import Rule, Totals, length_penalty, pmi, vocab_subset
@@ -18,6 +19,7 @@ from logpr._values import (
     Accuracy,
     AccuracyReport,
     Alternative,
+    AuditReport,
     Candidate,
     Draw,
     Fork,
@@ -32,6 +34,7 @@ from logpr._values import (
     TokenEvidence,
 )
 from logpr._version import __version__
+from logpr.auditing._record import record
 from logpr.models._load import load
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "AccuracyReport",
     "AccuracyTally",
     "Alternative",
+    "AuditReport",
     "Candidate",
     "Draw",
     "Fork",
@@ -55,6 +59,8 @@ __all__ = [
     "TokenEvidence",
     "Totals",
     "__version__",
+    "audit",
+    "auditing",
     "errors",
     "length_penalty",
     "load",
@@ -62,6 +68,7 @@ __all__ = [
     "pmi",
     "rank",
     "rank_many",
+    "record",
     "score",
     "score_many",
     "score_turns",

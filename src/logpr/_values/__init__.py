@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from logpr._values._base import Value, jsonable
 from logpr._values.accuracy import Accuracy, AccuracyReport
+from logpr._values.audit import (
+    ArmReport,
+    AuditAlternative,
+    AuditReport,
+    AuditRow,
+    Correction,
+    Damage,
+    Drift,
+    FaultFound,
+    Finding,
+    Flip,
+    MixedGroup,
+    NextInput,
+    ShortlistStep,
+    Untested,
+)
 from logpr._values.next_token import Draw, NextToken, Outcome
 from logpr._values.provenance import ModelProvenance, Provenance
 from logpr._values.query import Candidate, Message, Query
@@ -14,18 +30,32 @@ __all__ = [
     "Accuracy",
     "AccuracyReport",
     "Alternative",
+    "ArmReport",
+    "AuditAlternative",
+    "AuditReport",
+    "AuditRow",
     "Candidate",
+    "Correction",
+    "Damage",
     "Draw",
+    "Drift",
+    "FaultFound",
+    "Finding",
+    "Flip",
     "Fork",
     "Message",
+    "MixedGroup",
     "ModelProvenance",
+    "NextInput",
     "NextToken",
     "Outcome",
     "Provenance",
     "Query",
     "Ranking",
     "Score",
+    "ShortlistStep",
     "TokenEvidence",
+    "Untested",
     "Value",
     "jsonable",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from logpr._version import __version__
-from logpr.cli import doctor, next_token, rank, score
+from logpr.cli import audit, doctor, next_token, rank, score
 from logpr.cli._group import Verbs, report_bug
 
 __all__ = ["app", "main"]
@@ -38,7 +38,15 @@ def _verb(name: str, function: Callable[..., None], examples: Iterable[str]) -> 
 
 @app.callback(
     invoke_without_command=True,
-    epilog=_examples(("logpr rank", next_token.EXAMPLES[1], rank.EXAMPLES[1], "logpr doctor")),
+    epilog=_examples(
+        (
+            "logpr rank",
+            next_token.EXAMPLES[1],
+            rank.EXAMPLES[1],
+            audit.EXAMPLES[1],
+            "logpr doctor",
+        )
+    ),
 )
 def _logpr(
     context: typer.Context,
@@ -59,6 +67,7 @@ def _logpr(
 _verb("rank", rank.rank, rank.EXAMPLES)
 _verb("score", score.score, score.EXAMPLES)
 _verb("next", next_token.next_token, next_token.EXAMPLES)
+_verb("audit", audit.audit, audit.EXAMPLES)
 _verb("doctor", doctor.doctor, doctor.EXAMPLES)
 
 

@@ -9,6 +9,7 @@ import typer
 from logpr import _types
 
 ASKED = "Prompt and candidates"
+CLAIMED = "What was claimed"
 MODEL = "Model"
 MEANING = "What is computed"
 FILE = "Files"
@@ -65,6 +66,34 @@ EndLogprob = Annotated[
         metavar="-0.2",
         help="Beside --token-logprobs under --end stop: log Pr(END), once for each.",
         rich_help_panel=ASKED,
+    ),
+]
+
+Scorer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PKG.MOD:FN",
+        help="Run this scorer on the records, and audit what it returns: fn(prompt, candidates), "
+        "or an object with many(queries). Modules of the working folder are found.",
+        rich_help_panel=CLAIMED,
+    ),
+]
+Declares = Annotated[
+    str | None,
+    typer.Option(
+        metavar="rule=per_token,unit=bits",
+        help="What the numbers are said to be, where records do not say: rule, end, boundary, bos, "
+        "unit (nats, bits, log10, probability, perplexity). Left out: log Pr(y | x) in nats.",
+        rich_help_panel=CLAIMED,
+    ),
+]
+Decimals = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Digits after the point that they were rounded to, where that cannot be seen.",
+        rich_help_panel=CLAIMED,
+        show_default=False,
     ),
 ]
 
@@ -301,4 +330,12 @@ Show = Annotated[
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON, a record a line.", rich_help_panel=OUTPUT),
+]
+Html = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write the report as one page that needs no other file.",
+        rich_help_panel=OUTPUT,
+    ),
 ]

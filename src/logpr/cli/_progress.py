@@ -12,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     Task,
     TaskID,
     TextColumn,
@@ -81,6 +82,49 @@ class Meter:
         """Wipe the bar."""
         if self._bar is not None and self._task is not None:
             self._bar.stop()
+
+
+class Trying:
+    """A line that says what is being tried; told as `progress(what, done, total)`."""
+
+    def __init__(self) -> None:
+        self._line: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        """Begin; nothing is drawn before something is tried."""
+        if sys.stderr.isatty():
+            self._line = Progress(
+                SpinnerColumn(),
+                TextColumn("trying {task.description}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+        return self
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show what is tried now, and how much of it is done."""
+        if self._line is None:
+            return
+        count = f"{done:,} of {total:,}" if done else f"{total:,}"
+        says = f"{what} ({count})" if total else what
+        if self._task is None:
+            self._task = self._line.add_task(says, total=None)
+            self._line.start()
+        self._line.update(self._task, description=says)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wipe the line."""
+        if self._line is not None and self._task is not None:
+            self._line.stop()
 
 
 def _rows(stream: RecordStream) -> int | None:

@@ -57,10 +57,10 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place that rows are read from. `textual`: every value is text (CSV)."""
+    """A place that rows are read from; `memory`: objects of the caller's, numbered from 0."""
 
     name: str
-    format: Format | Literal["dataset"]
+    format: Format | Literal["dataset", "memory"]
     path: Path | None = None
 
     @property
@@ -70,6 +70,8 @@ class Source:
 
     def where(self, line: int) -> str:
         """Return the place of a row, as messages begin: `file:line`, or the row of a table."""
+        if self.format == "memory":
+            return f"{self.name} {line}"
         lines = self.format in ("jsonl", "csv")
         return f"{self.name}:{line}" if lines else f"{self.name}: row {line}"
 
@@ -198,21 +200,27 @@ def _without_mark(source: Source, line: bytes) -> bytes:
     return line.removeprefix(b"\xef\xbb\xbf")
 
 
-def read_jsonl(source: Source) -> Generator[RawRow]:
-    """Yield the objects of JSON Lines; blank lines, a BOM and CRLF are passed over."""
+def read_jsonl(source: Source, *, constants: bool = False) -> Generator[RawRow]:
+    """Yield the objects of JSON Lines; blank lines, a BOM and CRLF are passed over.
+
+    Args:
+        source: what is read.
+        constants: whether NaN, Infinity and -Infinity, which are no JSON, are numbers.
+    """
+    decoder = _LENIENT if constants else _DECODER
     with open_bytes(source) as file:
         for number, line in _lines(source, file):
             if not line.strip():
                 continue
             try:
-                row = _object_of(line.rstrip(b"\r\n"))
+                row = _object_of(line.rstrip(b"\r\n"), decoder)
             except RowFault as fault:
                 yield RawRow(number, None, line.decode(errors="backslashreplace").rstrip(), fault)
             else:
                 yield RawRow(number, row)
 
 
-def _object_of(line: bytes) -> dict[str, Any]:
+def _object_of(line: bytes, decoder: json.JSONDecoder) -> dict[str, Any]:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -222,7 +230,7 @@ def _object_of(line: bytes) -> dict[str, Any]:
         )
         raise RowFault(msg) from error
     try:
-        value = _DECODER.decode(text)
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
         raise RowFault(_malformed(text, error)) from error
     except RecursionError as error:
@@ -270,6 +278,7 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def read_csv(source: Source) -> Generator[RawRow]:

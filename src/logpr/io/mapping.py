@@ -27,13 +27,26 @@ TARGETS = (
 NUMBERED = re.compile(r"candidate_([0-9]{1,6})")
 """Candidates in fields of their own."""
 
+CLAIMS = (
+    *("score", "scores", "logprob", "token_scores", "token_logprobs", "end_logprob"),
+    *("shortlist_ids", "logprobs", "steps", "chosen", "arm", "declares"),
+)
+"""Further names, of records whose numbers are audited (and score_0, token_scores_0, …)."""
 
-def parse_mapping(text: str) -> dict[str, str]:
+NUMBERED_CLAIM = re.compile(r"(score|token_scores)_([0-9]{1,6})")
+"""Claims in fields of their own."""
+
+
+def parse_mapping(text: str, *, claims: bool = False) -> dict[str, str]:
     """Return `prompt=ctx,candidates=endings` as {"prompt": "ctx", "candidates": "endings"}.
+
+    Args:
+        text: what was written after `--map`.
+        claims: whether the names of claims are known too: `score=my_column`.
 
     Raises:
         QueryError: a part is not NAME=FIELD, or a name is given twice.
-        UnknownNameError: a name is not one of `TARGETS`.
+        UnknownNameError: a name is not one of `TARGETS` (or of `CLAIMS`).
     """
     mapping: dict[str, str] = {}
     for part in text.split(","):
@@ -45,19 +58,22 @@ def parse_mapping(text: str) -> dict[str, str]:
             msg = f"--map gives {target!r} twice: {mapping[target]!r} and {source!r}; leave one out"
             raise QueryError(msg)
         mapping[target] = source
-    check_mapping(mapping)
+    check_mapping(mapping, claims=claims)
     return mapping
 
 
-def check_mapping(mapping: Mapping[str, str]) -> None:
+def check_mapping(mapping: Mapping[str, str], *, claims: bool = False) -> None:
     """Raise UnknownNameError where a mapping gives a name that no shape has."""
     for target, source in mapping.items():
         if target in TARGETS or NUMBERED.fullmatch(target):
             continue
-        if source in TARGETS:
+        if claims and (target in CLAIMS or NUMBERED_CLAIM.fullmatch(target)):
+            continue
+        if source in TARGETS or (claims and source in CLAIMS):
             way = f"our name stands first: --map {source}={target}"
         else:
-            way = f"known are {', '.join(TARGETS)}, candidate_0, candidate_1, …"
+            more = [name for name in CLAIMS if claims and name not in TARGETS]
+            way = f"known are {', '.join((*TARGETS, *more))}, candidate_0, candidate_1, …"
         msg = f"--map {target}={source}: no record has a field {target!r}; {way}"
         raise UnknownNameError(msg)
 

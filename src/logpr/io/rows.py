@@ -77,7 +77,12 @@ def _numbers(value: object) -> tuple[float, ...]:
     return tuple(row.tolist())
 
 
-def _rows(value: object) -> tuple[tuple[float, ...], ...]:
+def number_rows(value: object) -> tuple[tuple[float, ...], ...]:
+    """Return rows over the vocabulary, one a token, which are lists of numbers of one length.
+
+    Raises:
+        ValueError: they are something else, or hold NaN or +inf.
+    """
     if not isinstance(value, list):
         msg = f"a list of rows, one a token, is wanted, found {shown(value)}"
         raise ValueError(msg)  # noqa: TRY004 - pydantic reports ValueErrors
@@ -144,7 +149,7 @@ class CandidateRow(BaseModel):
 
     text: Text | None = None
     token_ids: list[TokenId] | None = None
-    logits: Annotated[tuple[tuple[float, ...], ...], PlainValidator(_rows)] | None = None
+    logits: Annotated[tuple[tuple[float, ...], ...], PlainValidator(number_rows)] | None = None
     token_logprobs: Annotated[tuple[float, ...], PlainValidator(_numbers)] | None = None
     end_logprob: Number | None = None
 

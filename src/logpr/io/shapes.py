@@ -26,6 +26,9 @@ from logpr.io.own import (
     required,
 )
 
+TABLE = frozenset(("place", "logprob", "text"))
+"""Fields of a table that logpr wrote, a line a candidate."""
+
 _JSON_CELLS = ("messages", "prompt_ids", "candidates", "candidate_ids", "endings", "choices")
 
 
@@ -106,7 +109,7 @@ def _read_cells(view: View, names: Mapping[str, str]) -> None:
 
 
 def _unrecognised(row: Mapping[str, Any], view: View) -> NoReturn:
-    if {"place", "logprob", "text"} <= set(row):
+    if set(row) >= TABLE:
         msg = (
             "this is a table that logpr wrote, a line a candidate; give the records it was made "
             "from, or write them with -o out.jsonl"

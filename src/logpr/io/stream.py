@@ -224,14 +224,14 @@ def read_records(
     check_mapping(mapping)
     rendered = None if template is None else PromptTemplate(template)
     if sep is not None:
-        _require_text("--sep", sep)
+        require_text("--sep", sep)
     opened: Dataset | Source
     opened = open_dataset(source) if is_dataset(source) else find_source(source, format)
     found = opened.source if isinstance(opened, Dataset) else opened
-    convert = _Converter(found, mapping, rendered, sep, (end, boundary, bos))
+    convert = Converter(found, mapping, rendered, sep, (end, boundary, bos))
     return RecordStream(
         found,
-        opened.read() if isinstance(opened, Dataset) else _rows_of(opened),
+        opened.read() if isinstance(opened, Dataset) else rows_of(opened),
         convert,
         on_error=on_error,
         identity=opened.identity,
@@ -247,7 +247,8 @@ def read_records(
     )
 
 
-def _require_text(option: str, text: str) -> None:
+def require_text(option: str, text: str) -> None:
+    """Raise QueryError where an option's text has no UTF-8 form."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -255,13 +256,18 @@ def _require_text(option: str, text: str) -> None:
         raise QueryError(msg) from error
 
 
-def _rows_of(source: Source) -> Generator[RawRow]:
+def rows_of(source: Source, *, constants: bool = False) -> Generator[RawRow]:
+    """Return the rows of a file, by the reader of its format; `constants` as in `read_jsonl`."""
     if source.format == "csv":
         return read_csv(source)
-    return read_parquet(source) if source.format == "parquet" else read_jsonl(source)
+    return (
+        read_parquet(source)
+        if source.format == "parquet"
+        else read_jsonl(source, constants=constants)
+    )
 
 
-class _Converter:
+class Converter:
     """Turns rows into records, one after the other: it remembers their ids."""
 
     def __init__(

@@ -6,7 +6,7 @@ Conventions every backend keeps:
 - END is one outcome with logit logsumexp(u[end_ids]); an END edge's favourite, rank, entropy and
   alternatives treat it as one outcome (shown as the first of the end ids);
 - what a backend can do is its type: `Model`, `Predictive`, `Unconditional`, `EncoderDecoder`,
-  `Reusing`, `Refining`, `Sized`.
+  `Reusing`, `Refining`, `Halved`, `Sized`.
 """
 
 from __future__ import annotations
@@ -221,6 +221,19 @@ class Refining(Model, Protocol):
     @property
     def refined(self) -> Model:
         """The exact twin: same tokenizer, vocabulary and context; its noise is the smaller."""
+        ...
+
+
+@runtime_checkable
+class Halved(Model, Protocol):
+    """A model that can say what its numbers would be with weights in half precision."""
+
+    def in_half(self, dtype: str) -> Predictive:
+        """Return the same model, its weights rounded to `dtype`, what follows computed as before.
+
+        Args:
+            dtype: "bfloat16" or "float16".
+        """
         ...
 
 

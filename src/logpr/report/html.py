@@ -1,4 +1,6 @@
-"""Values as HTML fragments for notebooks: no script, no network, nothing outside their own class.
+"""Values as HTML: no script, no network, nothing outside their own class.
+
+Fragments for notebooks, and for an audit a page of its own.
 
 Templates escape everything that is put into them, and users' texts pass through `texts.visible`
 first, so a token is shown and never obeyed.
@@ -6,21 +8,59 @@ first, so a token is shown and never obeyed.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from logpr._values import NextToken, Ranking, Score
-from logpr.report import numbers, scales
-from logpr.report.texts import clipped, ids_text, visible
+from logpr._values import AuditReport, AuditRow, NextToken, Ranking, Score
+from logpr.report import charts, numbers, scales
+from logpr.report.texts import clipped, ids_text, prose, visible
+from logpr.report.words import audit as audit_words
+from logpr.report.words import evidence as evidence_words
 from logpr.report.words import ranking as ranking_words
 from logpr.report.words import score as score_words
 from logpr.report.words.parts import heading, meaning, source
 from logpr.report.words.step import notes
 
-__all__ = ["next_token", "ranking", "score"]
+__all__ = ["audit", "audit_page", "next_token", "ranking", "score"]
 
 MOST_ROWS = 100
 MOST_TOKENS = 1000
 _MOST_CHARACTERS = 1000
+_MOST_PROSE = 4000
+_MOST_JSON = 2_000_000
+
+_BRIEF = {"rows": 10, "telling": 1, "tokens": 20, "flips": 5}
+_WHOLE = {"rows": 200, "telling": 3, "tokens": 40, "flips": 100, "others": 50, "first": 10}
+"""How many of each an audit's fragment and page show at most; those after `first` are folded."""
+
+
+def audit(value: AuditReport) -> str:
+    """Return the verdict, the decisions that flip, the most telling rows and the formula."""
+    return _render("audit.html.j2", **_audited(value, _BRIEF))
+
+
+def audit_page(value: AuditReport) -> str:
+    """Return a whole audit as one HTML document that needs no other file.
+
+    It runs no script and loads nothing, and its policy forbids both. Of long lists the first few
+    hundred entries are shown and the rest are counted; all stand in the report's JSON at its end,
+    where that has no more than 2,000,000 characters.
+    """
+    # Escaped to ASCII, so that no character of it acts on the page, and half a pair can be stored.
+    report = json.dumps(value.to_dict(), allow_nan=False)
+    drifts = () if value.damage is None else value.damage.drifts
+    return _render(
+        "audit_page.html.j2",
+        **_audited(value, _WHOLE),
+        drifts=[(drift, charts.scatter(drift)) for drift in drifts],
+        masses=charts.masses(value.shortlist),
+        width=charts.WIDTH,
+        height=charts.HEIGHT,
+        json=report if len(report) <= _MOST_JSON else None,
+        json_size=len(report),
+    )
 
 
 def next_token(value: NextToken) -> str:
@@ -53,6 +93,36 @@ def score(value: Score) -> str:
     )
 
 
+def _audited(value: AuditReport, most: dict[str, int]) -> dict[str, object]:
+    rows = audit_words.telling(value) if audit_words.compared(value) else []
+    tokens = [row for row in rows if audit_words.has_tokens(row)][: most["telling"]]
+    return {
+        "report": value,
+        "most": most,
+        "rows": rows[: most["rows"]],
+        "hidden": max(0, len(rows) - most["rows"]),
+        "tokens": [_tokens(value, row, most["tokens"]) for row in tokens],
+    }
+
+
+def _tokens(value: AuditReport, row: AuditRow, most: int) -> dict[str, object]:
+    steps: Sequence[audit_words.Step] = audit_words.steps(value, row, most)
+    both = [item for step in steps for item in (step.claimed, step.true)]
+    spans, zero = charts.spans(both)
+    return {
+        "row": row,
+        "steps": list(zip(steps, spans[::2], spans[1::2], strict=True)),
+        "zero": zero,
+        "lists": any(step.shortlist is not None for step in steps),
+        "hidden": max(0, audit_words.length(row) - most),
+    }
+
+
+def _said(text: str) -> str:
+    """Return a sentence of ours, which may name what came with the value."""
+    return prose(clipped(text, _MOST_PROSE))
+
+
 def _drawn(text: str, limit: int = _MOST_CHARACTERS, *, keep_end: bool = False) -> str:
     return visible(clipped(text, limit, keep_end=keep_end))
 
@@ -69,10 +139,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawn"] = _drawn
+    environment.filters.update(drawn=_drawn, said=_said)
     environment.globals.update(
+        audit=audit_words,
         clamp=scales.CLAMP,
         count=numbers.count,
+        evidence=evidence_words,
         figure=numbers.figure,
         fixed=numbers.fixed,
         heading=heading,

@@ -24,7 +24,8 @@ from logpr.models.builtin.config import LlamaConfig, read_config, read_json
 from logpr.models.builtin.packed import PathCache, states_of
 from logpr.models.builtin.plain import plain_logits
 from logpr.models.builtin.threads import threads_for
-from logpr.models.builtin.weights import Weights, load_weights, weight_files
+from logpr.models.builtin.weights import Weights, load_weights, rounded_weights, weight_files
+from logpr.numerics.half import HalfType
 from logpr.tokens.pack import ROOT, Pack
 from logpr.tokens.tokenizer import FastTokenizer
 from logpr.tokens.trie import TokenTrie
@@ -137,6 +138,21 @@ class LlamaModel:
             end_ids=_end_ids(folder, config),
             executor=executor,
             files=weight_files(folder),
+        )
+
+    def in_half(self, dtype: str) -> LlamaModel:
+        """Return the same model with its weights rounded to bfloat16 or float16.
+
+        Args:
+            dtype: the type that the weights are rounded to; the arithmetic stays as it is.
+        """
+        return LlamaModel(
+            rounded_weights(self._weights, cast("HalfType", dtype)),
+            self._config,
+            name=f"{self._name} in {dtype}",
+            tokenizer=self.tokenizer,
+            end_ids=self.end_ids,
+            executor=self._executor,
         )
 
     @property

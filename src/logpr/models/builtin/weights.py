@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from logpr.errors import ModelLoadError
 from logpr.models.builtin.config import LlamaConfig, read_json
+from logpr.numerics.half import HalfType, rounded
 
 Array: TypeAlias = Float[np.ndarray, "*_"]
 
@@ -53,6 +54,38 @@ class Weights:
     layers: tuple[Layer, ...]
     norm: Float[np.ndarray, " width"]
     head: Float[np.ndarray, "vocab width"]
+
+
+def rounded_weights(weights: Weights, dtype: HalfType) -> Weights:
+    """Return the weights as `dtype` would hold them, in the type that they have.
+
+    Args:
+        weights: of a model.
+        dtype: bfloat16 or float16.
+    """
+
+    def half(array: Array) -> Array:
+        return rounded(array.astype(np.float64), dtype).astype(array.dtype)
+
+    layers = tuple(
+        replace(
+            layer,
+            **{
+                field.name: half(getattr(layer, field.name))
+                for field in fields(layer)
+                if getattr(layer, field.name) is not None
+            },
+        )
+        for layer in weights.layers
+    )
+    embedding = half(weights.embedding)
+    tied = weights.head is weights.embedding
+    return Weights(
+        embedding=embedding,
+        layers=layers,
+        norm=half(weights.norm),
+        head=embedding if tied else half(weights.head),
+    )
 
 
 def weight_files(folder: Path) -> list[Path]:

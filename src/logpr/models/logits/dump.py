@@ -7,7 +7,8 @@
                                 rows are followed by the one that predicts END
 
 `prompt_offsets` [candidates + 1] gives each continuation a prompt of its own; `end_ids` says which
-tokens are END. Without `token_ids` there is one row for each prompt: what follows it.
+tokens are END. Without `token_ids` there is one row for each prompt: what follows it. `claims` is
+what a recording says about them, for an audit; nothing here looks at it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from logpr.errors import MissingFileError, NumbersError
 Array: TypeAlias = Shaped[np.ndarray, "*_"]
 Rows: TypeAlias = Float[np.ndarray, "rows vocab"]
 
-_NAMES = ("prompt_ids", "prompt_offsets", "token_ids", "offsets", "logits", "end_ids")
+_NAMES = ("prompt_ids", "prompt_offsets", "token_ids", "offsets", "logits", "end_ids", "claims")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ Rows: TypeAlias = Float[np.ndarray, "rows vocab"]
 _ROUNDINGS = 8
 """Two runs of one model differ by its rounding; two rows that differ by more contradict."""
 
+_BFLOAT16_EPS = 2.0**-7
+_TELLING = 64
+"""So many numbers are not all short by chance; three that a person typed may be."""
+
 _SHOWN = 12
 
 
@@ -257,9 +261,18 @@ def _rounding(a: Row, b: Row) -> float:
 
     Rows often were float32 before they were saved as float64, so no finer than that.
     """
-    eps = max(np.finfo(row.dtype).eps for row in (a, b))
+    eps = max(_eps(row) for row in (a, b))
     size = max(float(np.abs(row[np.isfinite(row)]).max(initial=1.0)) for row in (a, b))
-    return _ROUNDINGS * max(float(eps), float(np.finfo(np.float32).eps)) * size
+    return _ROUNDINGS * max(eps, float(np.finfo(np.float32).eps)) * size
+
+
+def _eps(row: Row) -> float:
+    if row.dtype == np.float32 and len(row) >= _TELLING:
+        # NumPy has no bfloat16: it comes as float32 whose lower half is empty.
+        bits = np.ascontiguousarray(row).view(np.uint32)
+        if not np.any(bits & np.uint32(0xFFFF)):
+            return _BFLOAT16_EPS
+    return float(np.finfo(row.dtype).eps)
 
 
 def _recording(

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from logpr._values import AccuracyReport, NextToken, Provenance, Ranking, Score
-from logpr.report.terminal import _accuracy, _next, _provenance, _ranking, _score, _summary
+from logpr._values import AccuracyReport, AuditReport, NextToken, Provenance, Ranking, Score
+from logpr.report.terminal import (
+    _accuracy,
+    _audit,
+    _next,
+    _provenance,
+    _ranking,
+    _score,
+    _summary,
+)
 from logpr.report.terminal._pen import View
 from logpr.report.terminal._summary import RankingsTally
 
 __all__ = [
     "RankingsTally",
     "accuracy",
+    "audit",
     "next_token",
     "provenance",
     "ranking",
@@ -27,6 +36,11 @@ __all__ = [
 def accuracy(value: AccuracyReport) -> View:
     """Return the accuracies under every rule, and for each group."""
     return View(partial(_accuracy.draw, value))
+
+
+def audit(value: AuditReport) -> View:
+    """Return the verdict on claimed numbers, what they did to the decisions, and the evidence."""
+    return View(partial(_audit.draw, value))
 
 
 def next_token(value: NextToken) -> View:

@@ -1,0 +1,31 @@
+"""Stage normalise, in half precision: log-softmax of rounded logits, rounded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from logpr.auditing._steps import Steps
+from logpr.auditing.faults._entry import Grid
+from logpr.auditing.faults.normalise import Formula, Normalised
+from logpr.numerics import logsumexp
+from logpr.numerics.half import HalfType, rounded
+
+
+def half_log_softmax(dtype: HalfType) -> Formula:
+    """Return v = H(H(u)[t] − logsumexp(H(u))), H rounding to `dtype`."""
+
+    def run(steps: Steps, grid: Grid) -> Normalised:
+        del grid
+        rows = rounded(steps.used_rows(), dtype)
+        sums = steps.of_rows(np.asarray(logsumexp(rows)).reshape(len(rows)))
+        noise = steps.step_noise
+
+        def scores(shift: float) -> np.ndarray:
+            return rounded(rounded(steps.logit + shift, dtype) - sums + shift, dtype)
+
+        middle, low, high = scores(0.0), scores(-noise), scores(noise)
+        # A logit within noise of where rounding turns over may fall to either side.
+        spread = np.maximum(high - middle, middle - low) + noise
+        return middle[None, :], spread[None, :]
+
+    return run

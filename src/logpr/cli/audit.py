@@ -1,0 +1,317 @@
+"""`logpr audit`: which computation made the numbers that some scorer printed."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import logpr
+from logpr._audit import ManyScorer, Scorer
+from logpr._values import AuditReport
+from logpr.auditing import Declares
+from logpr.cli import _options as opt
+from logpr.cli._command import corrected, given, spelled
+from logpr.cli._lists import ids_of
+from logpr.cli._model import BUILTIN, ModelChoice
+from logpr.cli._progress import Trying
+from logpr.cli._say import emit, say, shown
+from logpr.cli._scorer import scorer_named
+from logpr.errors import InputError, MissingFileError, QueryError
+from logpr.io import parse_mapping
+from logpr.io.claims import declares_of
+from logpr.io.datasets import is_dataset
+from logpr.io.formats import Format, find_source
+from logpr.io.responses import is_response
+from logpr.io.writers import write_whole
+
+SAMPLE = str(Path(__file__).with_name("claims.jsonl"))
+"""Claims by a scorer that sums raw logits of the built-in model."""
+
+_RECORDED = ".npz"
+
+_OF_RECORDS = (
+    *("scorer", "declares", "decimals", "end", "boundary", "bos"),
+    *("map", "template", "sep", "format"),
+)
+"""Options that mean nothing for an API response, which says all of this itself."""
+
+EXAMPLES = (
+    "logpr audit",
+    "logpr audit claims.jsonl --model builtin",
+    "logpr audit claims.csv --map score=my_score --decimals 4 --model ./my-model --html audit.html",
+    "logpr audit claims.jsonl --model builtin --declares rule=per_token,unit=bits,end=stop",
+    "logpr audit questions.jsonl --scorer my_package.my_module:score --model ./my-model",
+    "logpr audit response.json --model ./my-model --prompt 'The cat sat on the'",
+    "logpr audit dump.npz --json",
+)
+
+
+def audit(
+    context: typer.Context,
+    claims: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CLAIMS",
+            help="A file of records whose candidates bring a score, a recording (.npz), a recorded "
+            "API response; - is stdin. None: a sample.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    scorer: opt.Scorer = None,
+    declares: opt.Declares = None,
+    decimals: opt.Decimals = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="What an API response answered to, where it does not repeat it.",
+            rich_help_panel=opt.CLAIMED,
+        ),
+    ] = None,
+    model: opt.Model = None,
+    dtype: opt.Dtype = None,
+    device: opt.Device = None,
+    executor: opt.Executor = None,
+    adapter: opt.Adapter = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    batch_invariant: opt.BatchInvariant = False,
+    end: opt.End = None,
+    end_ids: opt.EndIds = None,
+    boundary: opt.Boundary = "separate",
+    bos: opt.Bos = "auto",
+    map: opt.Map = None,  # noqa: A002 - the option's name
+    template: opt.Template = None,
+    sep: opt.Sep = None,
+    format: opt.Format = None,  # noqa: A002 - the option's name
+    json: opt.Json = False,
+    html: opt.Html = None,
+) -> None:
+    """Audit numbers: say which formula produced them, and what that did to the decisions.
+
+    CLAIMS are records whose candidates bring the score that some scorer printed. They are computed
+    again with the model, or from what the records bring (logits, log-probabilities), and held
+    against every known fault; a number counts as reproduced only where all its printed digits are.
+
+    This is about numbers that a scorer printed: not about a scorer's code, and not about the
+    installation and a model (logpr doctor). Exit code 0: the numbers are what they are declared to
+    be. 1: they are not, or it is not clear what they are. 2: it could not be judged, or the input
+    cannot be used. 3: the model failed.
+    """
+    said = _declared(context, declares)
+    ends = None if end_ids is None else ids_of(end_ids, "--end-ids")
+    fields = None if map is None else parse_mapping(map, claims=scorer is None)
+    page = None if html is None else _page(html, claims)
+    choice = ModelChoice(
+        model=model,
+        dtype=dtype,
+        device=device,
+        executor=executor,
+        adapter=adapter,
+        trust_remote_code=trust_remote_code,
+        batch_invariant=batch_invariant,
+    )
+    if claims is None:
+        _refuse_without_claims(context)
+        choice = _sampled(choice, scorer)
+    # Before the model, which may take minutes to load.
+    source = _source(context, claims, format)
+    with _scorer(scorer) as numbers, Trying() as trying:
+        lm = choice.load_named(context)
+        report = logpr.audit(
+            source,
+            model=lm,
+            scorer=numbers,
+            declares=said,
+            decimals=decimals,
+            prompt=prompt,
+            end=end,
+            boundary=boundary,
+            bos=bos,
+            end_ids=ends,
+            format=format,
+            map=fields,
+            template=template,
+            sep=sep,
+            progress=trying,
+        )
+    _give(report, json=json, page=page)
+    if report.verdict == "not_enough_evidence" and lm is None:
+        _name_a_model(context, claims, scorer)
+    raise typer.Exit(report.exit_code)
+
+
+def _declared(context: typer.Context, text: str | None) -> Declares:
+    """Return `rule=per_token,unit=bits` as what is declared."""
+    if text is None:
+        return Declares()
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            msg = (
+                f"--declares is NAME=VALUE,NAME=VALUE; found {part!r}; write --declares "
+                f"rule=per_token,unit=bits"
+            )
+            raise QueryError(msg)
+        if name in found:
+            msg = f"--declares says {name} twice: {found[name]} and {value}; leave one out"
+            raise QueryError(msg)
+        found[name] = value
+    _refuse_contradiction(context, found)
+    return declares_of(found)
+
+
+def _refuse_contradiction(context: typer.Context, found: Mapping[str, str]) -> None:
+    for name in given(context, "end", "boundary", "bos"):
+        typed = context.params[name]
+        if name in found and found[name] != typed:
+            msg = (
+                f"{spelled(context, name)} {typed} and --declares {name}={found[name]} "
+                f"contradict each other; leave one out"
+            )
+            raise QueryError(msg)
+
+
+def _page(name: str, claims: str | None) -> Path:
+    """Return where the page goes; it is looked at before anything is computed."""
+    path = Path(name)
+    if name == "-":
+        msg = "--html - : a page is a file beside the report; write --html audit.html"
+        raise QueryError(msg)
+    try:
+        taken = path.exists()
+    except (OSError, ValueError) as error:
+        msg = f"--html {name!r} cannot be a file: {error}; write --html audit.html"
+        raise InputError(msg) from error
+    if not path.parent.is_dir():
+        msg = f"--html {path}: there is no folder {path.parent}; make it, or name another file"
+        raise MissingFileError(msg)
+    if path.is_dir():
+        msg = f"--html {path} is a folder; give a file in it: --html {path / 'audit.html'}"
+        raise InputError(msg)
+    if taken and not path.is_file():
+        msg = f"--html {path} is no ordinary file, and is not replaced; write --html audit.html"
+        raise InputError(msg)
+    if taken and claims is not None and Path(claims).exists() and path.samefile(claims):
+        msg = f"--html {path} is the file of claims itself; name another one: --html audit.html"
+        raise InputError(msg)
+    return path
+
+
+def _refuse_without_claims(context: typer.Context) -> None:
+    beside = given(context, "declares", "decimals", "prompt", "map", "template", "sep", "format")
+    if beside:
+        msg = (
+            f"{spelled(context, beside[0])} says how CLAIMS are read, and none are given; write\n"
+            f"  {corrected(context, ['claims.jsonl'])}"
+        )
+        raise QueryError(msg)
+
+
+def _sampled(choice: ModelChoice, scorer: str | None) -> ModelChoice:
+    """Return the model for the sample, and say that it is audited."""
+    if scorer is not None:
+        say(f"no CLAIMS: {scorer} is run on the prompts of the sample that ships with logpr")
+        return choice
+    if choice.model not in (None, BUILTIN):
+        msg = (
+            f"no CLAIMS to audit with {choice.model}, and the sample's numbers are of the built-in "
+            f"model; write\n  logpr audit CLAIMS --model {choice.model}"
+        )
+        raise QueryError(msg)
+    say(
+        "no CLAIMS: auditing the sample that ships with logpr, scores that a faulty scorer made of "
+        "the built-in model. Your own:\n  logpr audit CLAIMS --model MODEL"
+    )
+    return replace(choice, model=BUILTIN)
+
+
+def _source(context: typer.Context, claims: str | None, format: Format | None) -> str:  # noqa: A002 - the option's name
+    """Return what is audited, once it is there and every option has a use for it."""
+    if claims is None:
+        return SAMPLE
+    if claims == "-":
+        data = sys.stdin.buffer.read()
+        response = is_response(data)
+        # Read to be looked at, and stdin cannot be read twice.
+        sys.stdin = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
+        source = data.decode("utf-8-sig", errors="surrogateescape") if response else claims
+    else:
+        source = claims
+        response = _is_file(claims) and is_response(claims)
+    if response:
+        beside = given(context, *_OF_RECORDS)
+        if beside:
+            msg = (
+                f"{claims} is a recorded API response, and {spelled(context, beside[0])} is for "
+                f"records of claims; leave it out"
+            )
+            raise QueryError(msg)
+        _refuse_without_model(context)
+    elif claims.lower().endswith(_RECORDED):
+        _refuse_of_recordings(context, claims)
+    elif not is_dataset(claims):
+        find_source(claims, format)
+    return source
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_without_model(context: typer.Context) -> None:
+    if given(context, "model"):
+        return
+    for name in given(context, "prompt", "end_ids"):
+        msg = (
+            f"{spelled(context, name)} goes with a model, and would do nothing here; add "
+            f"--model MODEL, or leave it out"
+        )
+        raise QueryError(msg)
+
+
+def _refuse_of_recordings(context: typer.Context, claims: str) -> None:
+    for name in given(context, "scorer", "map", "template", "sep", "format"):
+        msg = (
+            f"{claims} is a recording, and {spelled(context, name)} is for files of records; leave "
+            f"it out"
+        )
+        raise QueryError(msg)
+
+
+def _scorer(name: str | None) -> AbstractContextManager[Scorer | ManyScorer | None]:
+    return nullcontext(None) if name is None else scorer_named(name)
+
+
+def _give(report: AuditReport, *, json: bool, page: Path | None) -> None:
+    if json:
+        emit(report.to_dict())
+    else:
+        shown(report)
+    if page is not None:
+        # Templates take 30 ms to load, for this option alone.
+        from logpr.report.html import audit_page  # noqa: PLC0415 - as said
+
+        write_whole(page, audit_page(report))
+        say(f"wrote the page to {page}")
+
+
+def _name_a_model(context: typer.Context, claims: str | None, scorer: str | None) -> None:
+    """Say what to type where the numbers came without anything to hold them against."""
+    inputs = [] if claims is None else [claims]
+    if scorer is not None:
+        command = corrected(context, inputs, {"model": "MODEL"})
+        say(f"to judge them, name the model that the scorer runs:\n  {command}")
+        return
+    command = corrected(context, inputs, {"model": BUILTIN})
+    say(f"to judge them, name the model they are of, for instance the built-in one:\n  {command}")
