@@ -85,7 +85,7 @@ class AuditRow(Value):
     logprob: float | None
     explained: bool
     struck: bool = False
-    """Whether it lies outside what the named computation, or the declared one, explains."""
+    """Whether the declared computation does not give it."""
     token_texts: tuple[str, ...] | None = None
     token_claimed: tuple[float | None, ...] | None = None
     token_reproduced: tuple[float | None, ...] | None = None

@@ -10,12 +10,12 @@ import numpy as np
 from logpr._score import Settings
 from logpr._score._encode import check_query, encode_candidate, end_ids_of, fitted, name_of
 from logpr._score._given import model_of_logits
-from logpr._values import Query
+from logpr._values import Candidate, Query
 from logpr.auditing._claims import ClaimRow
 from logpr.auditing._rows import ModelRows, RecordedRows
 from logpr.auditing._scene import Case, Material, Scene
 from logpr.auditing._sparse import compact_models, full_logprob_models
-from logpr.errors import QueryError
+from logpr.errors import NumbersError, QueryError
 from logpr.models.base import EncoderDecoder, Model, Predictive
 from logpr.models.logits import LogitsModel
 from logpr.tokens.base import Tokenizer
@@ -118,6 +118,7 @@ def _of_model(
             encoded = fitted(
                 encoded, query.effective_end, model=model, settings=settings, where=where
             )
+            _check_logits(candidate, model, where)
             text = encoded.text if model.tokenizer is not None else candidate.text
             plain = query.messages is None and candidate.token_ids is None
             cases.append(
@@ -134,6 +135,7 @@ def _of_model(
                     ),
                     prompt=query.prompt if plain else None,
                     text=candidate.text if plain else None,
+                    shown=candidate.text if text is None else text,
                     token_texts=encoded.token_texts,
                     merged=encoded.verdict == "merged",
                     lists=row.claims[place].shortlist_ids,
@@ -152,6 +154,17 @@ def _of_model(
         special_ids=_special(tokenizer, model.vocab_size),
         longest_sequence=min(model.context_length, 1 << 40),
     )
+
+
+def _check_logits(candidate: Candidate, model: Model, where: str) -> None:
+    """Refuse logits of a record beside a model whose rows are of another size."""
+    if candidate.logits and len(candidate.logits[0]) != model.vocab_size:
+        msg = (
+            f"{where}: its rows of logits have {len(candidate.logits[0])} entries, and the model's "
+            f"vocabulary {model.vocab_size}; leave out the model (--model) to audit against the "
+            f"recorded logits, or the logits to audit against the model"
+        )
+        raise NumbersError(msg)
 
 
 def _of_records(
@@ -182,6 +195,7 @@ def _of_records(
                         None if text is None else len(text),
                         None if text is None else len(text.encode(errors="replace")),
                     ),
+                    shown=text,
                     lists=row.claims[place].shortlist_ids or _logged(row, place),
                 )
             )

@@ -34,7 +34,7 @@ class Chance:
     @classmethod
     def of(cls, search: Search, base: Values, possible: Sequence[Change]) -> Chance:
         """Return the shares of the first claims of a search."""
-        numbers = distinct(search, base)[:_CLAIMS]
+        numbers = distinct(search)[:_CLAIMS]
         tries = [
             Pipeline((change,))
             for change in possible
@@ -56,6 +56,10 @@ class Chance:
             if len(seen) > 1:
                 low, high = np.quantile(seen, (0.1, 0.9))
                 spread = float(high - low)
+            if not np.isfinite(search.targets.low[number]):
+                # Every scorer that fails there says the same.
+                shares.append(1.0)
+                continue
             width = float(search.targets.width[number] + 2 * base.noise[number])
             shares.append(min(1.0, max(_LEAST, width / spread)) if spread > 0 else 1.0)
         return cls(np.sort(np.asarray(shares, dtype=np.float64)))
@@ -65,12 +69,16 @@ class Chance:
         return float(hypotheses * np.prod(self.shares[solved:]))
 
 
-def distinct(search: Search, base: Values) -> list[int]:
-    """Return the candidates in the search's order, one for each different (true, claimed) pair."""
-    seen: set[tuple[float, float]] = set()
+def distinct(search: Search) -> list[int]:
+    """Return the candidates in the search's order, one for each different claim.
+
+    Equal claims say one thing: a scorer that gives 0 for all is met by every one that gives little.
+    """
+    seen: set[float] = set()
     out: list[int] = []
     for number in search.numbers:
-        at = (round(float(base.value[number]), 6), float(search.targets.low[number]))
+        at = float(search.targets.low[number])
+        at = at if np.isfinite(at) else np.inf
         if at not in seen:
             seen.add(at)
             out.append(number)

@@ -38,10 +38,10 @@ def positive_value(items: Sequence[Item]) -> Iterator[Finding]:
     over = [(top, item) for item in logs if (top := _highest(item)) * item.nats > _NOISE]
     if not over:
         return
-    worst, where = max(over, key=lambda pair: pair[0])
+    _, where = max(over, key=lambda pair: pair[0])
     says = (
         f"{share_of(over, logs)} above 0, so the probability would be above 1: the largest is "
-        f"{worst:.6g}, of {_name(where)}"
+        f"{max(_finite_values(where)):.6g}, of {_name(where)}"
     )
     suggests = _makes_positive([score for _, score in finite(logs)])
     yield Finding(id="positive_value", says=says, rows=len(over), suggests=suggests, accuses=True)
@@ -64,6 +64,10 @@ def _highest(item: Item) -> float:
     """Return the least value that the item's largest finite number may have had."""
     lows = [one.low for one in item.numbers() if math.isfinite(one.value)]
     return max(lows, default=-math.inf)
+
+
+def _finite_values(item: Item) -> list[float]:
+    return [one.value for one in item.numbers() if math.isfinite(one.value)]
 
 
 def outside_probability(items: Sequence[Item]) -> Iterator[Finding]:

@@ -34,6 +34,9 @@ _HALF = 3.0
 _MOST_HALF = 0.5
 """Nats per token beyond which nobody looks for half precision."""
 
+_COMPARED = 200
+"""Claims on which two computations that reproduce all of them are held against each other."""
+
 _COARSE = 0.5
 """Claims rounded to whole nats do not show what tells scorers apart."""
 
@@ -118,7 +121,8 @@ class _Court:
             out = self._out("correct" if enough else "not_enough_precision", expected=expected)
             out.reproduced, out.tried = self.base, 1
             singles = self._singles()
-            out.standing, out.tried = tuple(singles.standing), singles.tried + 1
+            out.tried = singles.tried + 1
+            out.same, out.standing = self._parted(self.base, singles.standing)
             return out
         singles = self._singles()
         named = self._named(singles, chance)
@@ -163,13 +167,12 @@ class _Court:
         """Return the judgement where something stands, None where nothing does."""
         if not found.standing:
             return None
-        values = {id(trial): self._predicted(trial) for trial in found.standing}
         least = min(trial.pipeline.freedom for trial in found.standing)
         best = [trial for trial in found.standing if trial.pipeline.freedom == least]
         # A choice before a fault: never accuse where a harmless reading says the same.
         best.sort(key=lambda trial: not trial.pipeline.choices_only)
         leader, rest = best[0], best[1:]
-        lead = values[id(leader)]
+        lead = self._predicted(leader)
         if self._is_declared(lead):
             return self._declared(found, before)
         solved = len(leader.solved)
@@ -179,8 +182,7 @@ class _Court:
             if half is not None:
                 half.tried = before + found.tried + 1
                 return half
-        same = tuple(trial for trial in rest if self._equal(lead, values[id(trial)]))
-        distinct = [trial for trial in rest if trial not in same]
+        same, distinct = self._parted(lead, rest)
         out = self._out(self._verdict(leader, distinct, expected), expected=expected)
         out.leader, out.reproduced, out.same = leader, lead, same
         out.standing = tuple(
@@ -204,9 +206,26 @@ class _Court:
             self.search.scene, self.search.declared, trial.pipeline, middle(trial), everyone
         )
 
+    def _parted(
+        self, lead: Values, trials: Sequence[Trial]
+    ) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+        """Return the computations that give the same numbers on this input, and the others."""
+        same: list[Trial] = []
+        other: list[Trial] = []
+        for trial in trials:
+            values = predict_all(
+                self.search.scene,
+                self.search.declared,
+                trial.pipeline,
+                middle(trial),
+                self._numbers[:_COMPARED],
+            )
+            (same if self._equal(lead, values) else other).append(trial)
+        return tuple(same), tuple(other)
+
     def _equal(self, one: Values, other: Values) -> bool:
         """Return whether two computations give the same numbers on this input."""
-        at = list(self._numbers)
+        at = list(self._numbers[:_COMPARED])
         with np.errstate(invalid="ignore"):
             close = np.abs(one.value - other.value)[at] <= (one.noise + other.noise)[at]
         both = (one.value == other.value) | (np.isnan(one.value) & np.isnan(other.value))
@@ -222,7 +241,7 @@ class _Court:
 
     def _declared(self, found: Found, before: int) -> Judgement:
         out = self._out("correct")
-        out.reproduced = self.base
+        out.reproduced = Values(self.base.value, _NEAR * self.base.noise, self.base.known)
         out.standing, out.tried = tuple(found.standing), before + found.tried + 1
         return out
 
@@ -267,6 +286,12 @@ class _Court:
 
     def _in_half(self, right: np.ndarray) -> Judgement | None:
         """Return `correct`, computed in half precision, where that explains all claims."""
+        near = Values(self.base.value, _NEAR * self.base.noise, self.base.known)
+        if near.within(self._targets, self._numbers).all():
+            # Another program's float32: a few roundings of large logits more.
+            out = self._out("correct")
+            out.reproduced = near
+            return out
         if (
             not right.any()
             and not self._loose(_MOST_HALF).within(self._targets, self._numbers).all()

@@ -171,6 +171,43 @@ def steps_of(layout: Layout, pipeline: Pipeline) -> list[Step]:
     return steps
 
 
+_COUNT_LESS = ("prompt_last_included", "prompt_included", "shifted_twice")
+"""Alignments under which the number of steps depends on the context."""
+
+_COUNT_ALIKE = ("unshifted", "not_teacher_forced", "row_reused")
+
+
+def counted_like(pipeline: Pipeline) -> Pipeline:
+    """Return a pipeline whose candidates have as many steps, and whose steps are found faster."""
+    align, context = pipeline.of("align"), pipeline.of("context")
+    away = {change.stage for change in pipeline.changes if change.stage not in _READING}
+    if align is not None and align.fault in _COUNT_ALIKE:
+        away.add("align")
+    cuts = context is not None and context.fault == "window_restart"
+    mask = pipeline.of("mask")
+    padded = mask is not None and mask.fault == "pad_counted"
+    if not (cuts or padded or (align is not None and align.fault in _COUNT_LESS)):
+        away.add("context")
+    kept = tuple(change for change in pipeline.changes if change.stage not in away)
+    return replace(pipeline, changes=kept)
+
+
+def step_count(scene: Scene, pipeline: Pipeline, number: int) -> int:
+    """Return how many steps a candidate has; padding that is counted is not laid out for it."""
+    mask = pipeline.of("mask")
+    if mask is None or mask.fault != "pad_counted":
+        read = reading(scene, pipeline, number)
+        return 0 if read is None else len(read.steps)
+    layout = layout_of(scene, pipeline, number)
+    if layout is None:
+        return 0
+    align = pipeline.of("align")
+    steps = layout.steps() if align is None else align.run(layout)
+    company = dict(mask.fixed)["company"]
+    assert isinstance(company, (str, int)), "a batch is a word or a size"
+    return len(steps) + layout.pads(company)
+
+
 def without_prompt(pipeline: Pipeline) -> Pipeline:
     """Return the same up to the normalised steps, without any prompt: what pmi takes off."""
     kept = tuple(change for change in pipeline.changes if change.stage not in ("aggregate", "unit"))

@@ -10,7 +10,16 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from logpr.auditing._pipeline import Declared, Key, Pipeline, reading, without_prompt
+from logpr.auditing._pipeline import (
+    Declared,
+    Key,
+    Pipeline,
+    counted_like,
+    layout_of,
+    reading,
+    step_count,
+    without_prompt,
+)
 from logpr.auditing._rows import Asked, Rows
 from logpr.auditing._scene import Company, Scene
 from logpr.auditing._steps import Reading, Steps, Unavailable
@@ -62,6 +71,8 @@ class Bench:
     def fetch(self, pipelines: Iterable[Pipeline]) -> None:
         """Get the rows that pipelines read, in as few calls of the model as may be."""
         wanted: dict[Asked, None] = {}
+        pipelines = list(pipelines)
+        self._extend_paths(pipelines)
         for pipeline in pipelines:
             numbers = self.whole if _needs_rivals(pipeline, self.declared) else self.numbers
             positions = "positions" in pipeline.needs()
@@ -83,15 +94,23 @@ class Bench:
             each for each, is_known in zip(needed, known, strict=True) if not is_known
         }
 
-    def drop_rows(self) -> None:
-        """Let go of all rows; what was predicted stays predicted."""
-        self._rows = np.zeros((0, self.scene.source.vocab))
-        self._place, self._steps = {}, {}
-
-    @property
-    def row_bytes(self) -> int:
-        """Return the memory that rows take."""
-        return self._rows.nbytes
+    def _extend_paths(self, pipelines: Sequence[Pipeline]) -> None:
+        """Have the greedy continuations that pipelines follow, all candidates' at once."""
+        asked: list[tuple[int, tuple[int, ...], int]] = []
+        for pipeline in pipelines:
+            align = pipeline.of("align")
+            if align is None or align.fault != "not_teacher_forced":
+                continue
+            numbers = self.whole if _needs_rivals(pipeline, self.declared) else self.numbers
+            for each in self._variants(pipeline):
+                layouts = (layout_of(self.scene, each, number) for number in numbers)
+                asked += [
+                    (layout.case.record, layout.context, len(layout.tokens))
+                    for layout in layouts
+                    if layout is not None
+                ]
+        if asked:
+            self.scene.greedy(asked)
 
     def predict(self, pipeline: Pipeline, points: Points) -> Predicted:
         """Return what the pipeline gives at each point.
@@ -249,11 +268,12 @@ class Bench:
         )
 
     def _counts(self, pipeline: Pipeline, company: Company) -> np.ndarray:
-        def lengths() -> list[int]:
-            found = [self._reading(pipeline, case.number) for case in self.scene.cases]
-            return [0 if read is None else len(read.steps) for read in found]
+        plain = counted_like(pipeline)
 
-        return self.scene.longest(("steps", pipeline.key), lengths, company)
+        def lengths() -> list[int]:
+            return [step_count(self.scene, plain, case.number) for case in self.scene.cases]
+
+        return self.scene.longest(("steps", plain.key), lengths, company)
 
     def _reading(self, pipeline: Pipeline, number: int) -> Reading | None:
         at = (pipeline.key, number)

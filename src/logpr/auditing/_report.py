@@ -97,8 +97,9 @@ class _Report:
         token_claims = [
             number for number in claimed.numbers if claimed.claims[number].token_scores is not None
         ]
+        differing: list[str] = []
         if token_claims:
-            found = self._held_to_tokens(found, token_claims)
+            found, differing = self._held_to_tokens(found, token_claims)
             found, steps = with_shortlists(
                 found, scene, self._declared, claimed, numbers=token_claims, rows=self._rows
             )
@@ -135,7 +136,7 @@ class _Report:
             noise=scene.noise,
             evidence=self._evidence,
             declared=_declared(self._declares, self._rows),
-            warnings=self._warnings(found),
+            warnings=(*self._warnings(found), *differing),
             end=self._end(),
             provenance=self._provenance(),
         )
@@ -143,19 +144,55 @@ class _Report:
         report = replace(report, next_input=next_input(report, found, scene, self._declared))
         return replace(report, sentence=sentence(report, found))
 
-    def _held_to_tokens(self, found: Judgement, numbers: Sequence[int]) -> Judgement:
-        """Return the judgement with those computations left that give the claimed tokens too."""
-        standing = [found.leader, *found.same, *found.standing]
-        if found.leader is None or len(standing) == 1:
-            return found
-        fits = [trial for trial in standing if trial is not None and self._agrees(trial, numbers)]
-        if not fits or found.leader not in fits:
-            return found
+    def _held_to_tokens(
+        self, found: Judgement, numbers: Sequence[int]
+    ) -> tuple[Judgement, list[str]]:
+        """Return the judgement with those computations left that give the claimed tokens too.
+
+        Where the named one does not, that is said; and scores whose own tokens are others' are not
+        called correct.
+        """
+        leader = found.leader or Trial(Pipeline())
+        if found.reproduced is None:
+            return found, []
+        if not self._agrees(leader, numbers):
+            lengths, values = self._differing(leader, numbers)
+            notes = []
+            if lengths:
+                notes.append(
+                    f"tokens_not_aligned: {lengths} of {len(numbers)} candidates have token scores "
+                    f"in another number than their steps; they were cut into other tokens, and "
+                    f"only their sums were held against anything"
+                )
+            if values:
+                notes.append(
+                    f"tokens_differ: the token scores of {values} of {len(numbers)} candidates are "
+                    f"not the steps of the computation that gives their scores"
+                )
+                if found.verdict == "correct":
+                    found.verdict = "unexplained"
+            return found, notes
+        standing = [*found.same, *found.standing]
+        fits = [trial for trial in standing if self._agrees(trial, numbers)]
         found.same = tuple(trial for trial in found.same if trial in fits)
         found.standing = tuple(trial for trial in found.standing if trial in fits)
-        if found.verdict == "ambiguous" and not found.standing:
-            found.verdict = "other_definition" if found.leader.pipeline.choices_only else "fault"
-        return found
+        if found.verdict == "ambiguous" and not found.standing and found.leader is not None:
+            found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
+        return found, []
+
+    def _differing(self, trial: Trial, numbers: Sequence[int]) -> tuple[int, int]:
+        """Return how many candidates' token claims are of another length, and of other values."""
+        found = step_scores(self._scene, self._declared, trial, numbers)
+        lengths = values = 0
+        for number in numbers:
+            tokens = self._claimed.claims[number].token_scores or ()
+            if number not in found:
+                continue
+            if len(tokens) not in (len(found[number].values), len(found[number].values) - 1):
+                lengths += 1
+            elif not agrees(trial, found[number], tokens):
+                values += 1
+        return lengths, values
 
     def _agrees(self, trial: Trial, numbers: Sequence[int]) -> bool:
         found = step_scores(self._scene, self._declared, trial, numbers)
@@ -226,9 +263,7 @@ class _Report:
                 AuditRow(
                     id=self._rows[case.record].query.id,
                     index=case.place,
-                    text=case.text
-                    if case.text is not None
-                    else self._rows[case.record].query.candidates[case.place].text,
+                    text=case.shown,
                     tokens=len(case.material.tokens),
                     claimed=None if score is None or self._claimed.summed else score.value,
                     printed=None if score is None or self._claimed.summed else score.text,
@@ -291,8 +326,10 @@ class _Report:
                     changes=None
                     if not part.explained
                     else (() if part.trial is None else found_in(part.trial)),
-                    rows=tuple(map(self._place, part.numbers)),
-                    common=self._common(part.numbers, everyone),
+                    rows=tuple(map(self._place, sorted(part.numbers))),
+                    common=()
+                    if part.explained and part.trial is None
+                    else self._common(part.numbers, everyone),
                 )
                 for part in found.parts
             )
@@ -334,6 +371,13 @@ class _Report:
         ends = {row.declares.end or row.query.effective_end for row in self._rows}
         return ends.pop() if len(ends) == 1 else None
 
+    def _starts(self) -> int:
+        """Return how many start tokens the first candidate is fed."""
+        tokenizer = self._scene.tokenizer
+        context = self._scene.cases[0].material.context
+        start = None if tokenizer is None else tokenizer.bos_id
+        return next((n for n, token in enumerate(context) if token != start), len(context))
+
     def _provenance(self) -> Provenance | None:
         if self._model is None:
             return None
@@ -343,7 +387,7 @@ class _Report:
             boundary=first.declares.boundary or first.query.boundary,
             end=first.declares.end or first.query.effective_end,
             bos=first.declares.bos or first.query.bos,
-            bos_count=0,
+            bos_count=self._starts(),
             end_ids=self._scene.end_ids,
             logpr=__version__,
         )

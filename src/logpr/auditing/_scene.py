@@ -38,7 +38,11 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One candidate of one record: its number in the file, and what it is made of."""
+    """One candidate of one record: its number in the file, and what it is made of.
+
+    `prompt` and `text` are x and y where both came as texts, so that they can be encoded anew;
+    `shown` is y as people read it, however it came.
+    """
 
     number: int
     record: int
@@ -46,6 +50,7 @@ class Case:
     material: Material
     prompt: str | None = None
     text: str | None = None
+    shown: str | None = None
     token_texts: tuple[str, ...] | None = None
     merged: bool = False
     lists: tuple[tuple[int, ...], ...] | None = None
@@ -77,6 +82,7 @@ class Scene:
     tables: dict[object, dict[tuple[int, ...], list[int]]] = field(default_factory=dict)
     _encoded: dict[object, tuple[Material | None, ...]] = field(default_factory=dict)
     _longest: dict[object, Int64[np.ndarray, " candidates"]] = field(default_factory=dict)
+    _lengths: dict[object, Int64[np.ndarray, " candidates"]] = field(default_factory=dict)
     _greedy: dict[tuple[int, tuple[int, ...]], tuple[int, ...]] = field(default_factory=dict)
     _records: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -95,10 +101,10 @@ class Scene:
         self, key: object, change: Callable[[Scene, Case], Material | None] | None
     ) -> tuple[Material | None, ...]:
         """Return every candidate's material under a change of encoding; None: it has none."""
-        if change is None:
-            return tuple(case.material for case in self.cases)
         if key not in self._encoded:
-            self._encoded[key] = tuple(change(self, case) for case in self.cases)
+            self._encoded[key] = tuple(
+                case.material if change is None else change(self, case) for case in self.cases
+            )
         return self._encoded[key]
 
     def neutral(
@@ -119,7 +125,9 @@ class Scene:
         """Return for each candidate the largest of `lengths` in its company."""
         known = (key, company)
         if known not in self._longest:
-            values = np.asarray(lengths(), dtype=np.int64)
+            if key not in self._lengths:
+                self._lengths[key] = np.asarray(lengths(), dtype=np.int64)
+            values = self._lengths[key]
             out = np.empty_like(values)
             for members in self._companies(company):
                 out[members] = values[members].max()

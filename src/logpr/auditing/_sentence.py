@@ -11,7 +11,7 @@ from logpr.auditing._naming import named, phrase
 _MOST_NAMES = 4
 
 
-def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: PLR0911 - an arm a verdict
+def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR0911 - an arm a verdict
     """Return what the report says first."""
     total = report.rows_total
     these = f"These {total} scores" if total != 1 else "This score"
@@ -52,6 +52,11 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: PLR0911 - a
         )
     if found.parts:
         return _mixed(report, what)
+    if found.leader is None and report.explained_rows == total:
+        return (
+            f"{these} {are} {what}, and the token scores beside them are not its steps: "
+            f"{report.warnings[0].partition(': ')[2]}."
+        )
     return (
         f"{these} {are} not {what}, and none of {report.hypotheses:,} computations tried gives "
         f"{'them' if total != 1 else 'it'}."

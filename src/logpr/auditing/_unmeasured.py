@@ -158,6 +158,7 @@ def _scene_of_tokens(rows: Sequence[ClaimRow], claimed: Claimed) -> Scene | None
                         bytes=None if text is None else len(text.encode(errors="replace")),
                     ),
                     text=text,
+                    shown=text,
                 )
             )
             if tokens:

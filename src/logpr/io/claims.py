@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from logpr.io._claim_fields import Taken
 
 _RECORDED = ".npz"
+_PUT_ASIDE = re.compile(r",? or (?:put (?:it|the row) aside with )?--on-error skip")
 
 
 def declares_of(given: Mapping[str, Any], base: Declares | None = None) -> Declares:
@@ -155,7 +157,9 @@ def _read(source: Source, rows: Generator[RawRow], reader: _Reader) -> Iterator[
             yield reader(raw.row, index, raw.line)
         except RowFault as fault:
             rows.close()
-            raise RecordError(fault.text(source.where(raw.line))) from fault
+            # Claims are read whole or not at all: a row put aside would change the verdict.
+            said = _PUT_ASIDE.sub("", fault.text(source.where(raw.line)))
+            raise RecordError(said) from fault
     if index < 0:
         name = "the list of claims" if source.format == "memory" else source.name
         msg = f"{name} is empty: it holds no record; give one with a claim a candidate"

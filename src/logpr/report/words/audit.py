@@ -259,7 +259,7 @@ def notes(report: AuditReport) -> dict[Place, str]:
     for item in flips(report):
         found.setdefault((item.id, item.chosen), []).append("taken")
         found.setdefault((item.id, item.best), []).append("better")
-    outside = [row for row in report.rows if row.struck or not row.explained]
+    outside = [row for row in report.rows if not row.explained and row.printed is not None]
     if len(outside) < len(report.rows) and judged(report):
         for row in outside:
             found.setdefault((row.id, row.index), []).append("not explained")

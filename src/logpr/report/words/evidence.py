@@ -77,8 +77,9 @@ def _residual(report: AuditReport) -> str:
     if report.max_residual is None:
         return ""
     of = f"{count(report.explained_rows)} of {plural(report.rows_total, 'claim')}"
+    lie = "lies in its interval" if report.rows_total == 1 else "lie in their intervals"
     return (
-        f"{of} lie in their intervals; the worst is {figure(report.max_residual, 3)} "
+        f"{of} {lie}; the worst is {figure(report.max_residual, 3)} "
         f"{counted_in(report)} from its reproduction."
     )
 
