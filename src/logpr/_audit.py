@@ -12,13 +12,13 @@ import numpy as np
 from logpr._score import Settings, as_exact_model
 from logpr._types import Bos, Boundary, End
 from logpr._values import AuditReport, Query
-from logpr.auditing._claims import Claim, ClaimRow, Declares, Printed
-from logpr.auditing._identify import Progress
-from logpr.auditing._printed import printed
-from logpr.auditing._report import Options, audit_rows
-from logpr.auditing._response_claims import claim_rows
-from logpr.auditing._response_report import responses_report
-from logpr.auditing._scene import Scene
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import Claim, ClaimRow, Declares, Printed
+from logpr.auditing.reporting.report import Options, audit_rows
+from logpr.auditing.responses.claims import claim_rows
+from logpr.auditing.responses.report import responses_report
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.search.identify import Progress
 from logpr.errors import (
     InputError,
     MissingFileError,

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, hypergeom
 
 from logpr import Query
-from logpr.auditing._claims import Claim, ClaimRow, Declares
-from logpr.auditing._common import _at_least, in_common
-from logpr.auditing._rows import RecordedRows
-from logpr.auditing._scene import Case, Material, Scene
+from logpr.auditing.claims.values import Claim, ClaimRow, Declares
+from logpr.auditing.reporting.common import _at_least, in_common
+from logpr.auditing.scene.rows import RecordedRows
+from logpr.auditing.scene.scene import Case, Material, Scene
 
 World = tuple[Scene, list[ClaimRow]]
 SPECIAL = 99

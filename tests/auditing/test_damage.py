@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpr import Query
-from logpr.auditing._claims import Claim, ClaimRow
-from logpr.auditing._damage import arms, damage
-from logpr.auditing._printed import printed
-from logpr.auditing._rows import RecordedRows
-from logpr.auditing._scene import Case, Material, Scene
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import Claim, ClaimRow
+from logpr.auditing.reporting.damage import arms, damage
+from logpr.auditing.scene.rows import RecordedRows
+from logpr.auditing.scene.scene import Case, Material, Scene
 
 Numbers = Sequence[float | None]
 FINITE = st.floats(-50.0, 0.0)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logpr import Query
-from logpr.auditing._claims import Claim, ClaimRow, Declares
-from logpr.auditing._fingerprint_grid import grid_of
-from logpr.auditing._fingerprints import fingerprints
-from logpr.auditing._printed import printed
+from logpr.auditing.claims.fingerprints import fingerprints
+from logpr.auditing.claims.grid import grid_of
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import Claim, ClaimRow, Declares
 from logpr.numerics import log_softmax
 
 Number = float | str | None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpr.auditing._printed import printed
+from logpr.auditing.claims.printed import printed
 from logpr.errors import NumbersError, WrongTypeError
 
 NUMBERS = st.floats(-1e6, 1e6) | st.floats(-20.0, 0.0) | st.floats(-1e-3, 1e-3)

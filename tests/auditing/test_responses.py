@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import logpr
-from logpr.auditing._response_claims import claim_rows
-from logpr.auditing._response_report import response_findings, responses_report
-from logpr.auditing._responses import Response
+from logpr.auditing.responses.claims import claim_rows
+from logpr.auditing.responses.report import response_findings, responses_report
+from logpr.auditing.responses.values import Response
 from logpr.errors import NumbersError, RecordError
 from logpr.io.responses import read_responses
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import logpr
 from logpr._values import Candidate, Query
-from logpr.auditing._claims import ClaimRow, CompactStep, Declares, Printed
-from logpr.auditing._printed import printed
 from logpr.auditing._record import record
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import ClaimRow, CompactStep, Declares, Printed
 from logpr.errors import InputError, NumbersError, RecordError, UnknownNameError, WrongTypeError
 from logpr.io import parse_mapping, record_of, score_record_of
 from logpr.io.claims import declares_of, iter_claims, read_claims

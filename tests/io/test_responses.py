@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logpr.auditing._responses import Response
+from logpr.auditing.responses.values import Response
 from logpr.errors import InputError, LogprError, MissingFileError, RecordError
 from logpr.io.responses import is_response, read_responses
 

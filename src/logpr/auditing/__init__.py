@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from logpr.auditing._claims import Claim, ClaimRow, CompactStep, Declares, Printed
 from logpr.auditing._faulty import FaultyScorer, faulty_scorer
 from logpr.auditing._record import read_recorded, recover
+from logpr.auditing.claims.values import Claim, ClaimRow, CompactStep, Declares, Printed
 from logpr.auditing.faults import FAULTS, STAGES, Fault
 
 __all__ = [

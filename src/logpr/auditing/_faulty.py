@@ -11,15 +11,15 @@ import numpy as np
 from logpr._score import Settings, as_exact_model
 from logpr._types import Bos, Boundary, End
 from logpr._values import Query
-from logpr.auditing._build import build
-from logpr.auditing._claims import Claim, ClaimRow
-from logpr.auditing._panel import predict_all
-from logpr.auditing._pipeline import Declared, Pipeline
-from logpr.auditing._race import Trial
-from logpr.auditing._scene import Scene
-from logpr.auditing._tokens import step_scores
+from logpr.auditing.claims.values import Claim, ClaimRow
 from logpr.auditing.faults import FAULTS, STAGES, Change
 from logpr.auditing.faults.totals import declared_totals
+from logpr.auditing.scene.build import build
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.search.panel import predict_all
+from logpr.auditing.search.pipeline import Declared, Pipeline
+from logpr.auditing.search.race import Trial
+from logpr.auditing.search.tokens import step_scores
 from logpr.errors import QueryError, UnknownNameError
 from logpr.models.base import Model
 

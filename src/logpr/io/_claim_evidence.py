@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from logpr._values import Candidate, Query
-from logpr.auditing._claims import Claim, CompactStep
+from logpr.auditing.claims.values import Claim, CompactStep
 from logpr.io._claim_fields import Given
 from logpr.io._fault import RowFault, shown
 from logpr.io.rows import number_rows

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from logpr._rules import STANDING, rule_named
 from logpr._values import Candidate, Query
-from logpr.auditing._claims import Claim, Declares, Printed, Unit
-from logpr.auditing._printed import printed
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import Claim, Declares, Printed, Unit
 from logpr.errors import InputError
 from logpr.io._claim_evidence import evidence_of, list_of, require_one_vocabulary
 from logpr.io._claim_fields import Given, Taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from logpr.auditing._responses import Response, ResponseStep, TopEntry
+from logpr.auditing.responses.values import Response, ResponseStep, TopEntry
 from logpr.io._fault import RowFault
 from logpr.io._response_fields import (
     id_at,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Self
 
-from logpr.auditing._claims import Printed
-from logpr.auditing._printed import printed
-from logpr.auditing._responses import ResponseStep, ResponseUnit, TopEntry
+from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.values import Printed
+from logpr.auditing.responses.values import ResponseStep, ResponseUnit, TopEntry
 from logpr.errors import NumbersError
 from logpr.io._fault import RowFault, shown
 

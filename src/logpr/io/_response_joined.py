@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from logpr.auditing._responses import Response
+from logpr.auditing.responses.values import Response
 
 
 def unwrapped(document: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from logpr.auditing._responses import Response, ResponseStep, TopEntry
+from logpr.auditing.responses.values import Response, ResponseStep, TopEntry
 from logpr.io._fault import RowFault
 from logpr.io._response_fields import (
     entry_at,

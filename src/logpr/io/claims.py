@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from logpr._types import Bos, Boundary, End
 from logpr._values import Candidate
-from logpr.auditing._claims import Claim, ClaimRow, Declares
-from logpr.auditing._printed import MOST_DECIMALS
+from logpr.auditing.claims.printed import MOST_DECIMALS
+from logpr.auditing.claims.values import Claim, ClaimRow, Declares
 from logpr.errors import NumbersError, RecordError, UnknownNameError, WrongTypeError
 from logpr.io._claim_fields import is_claim, take
 from logpr.io._claim_records import rows_of_records

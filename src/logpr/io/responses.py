@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from logpr.auditing._responses import Response, ResponseStep, with_common_digits
+from logpr.auditing.responses.values import Response, ResponseStep, with_common_digits
 from logpr.errors import InputError, MissingFileError, RecordError
 from logpr.io._fault import RowFault, shown
 from logpr.io._response_columns import is_gltr, is_sglang, read_gltr, read_sglang

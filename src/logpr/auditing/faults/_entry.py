@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from logpr._values.audit import FaultKind, Parameter, Stage
-from logpr.auditing._scene import Scene
+from logpr.auditing.scene.scene import Scene
 
 Parameters: TypeAlias = tuple[tuple[str, Parameter], ...]
 

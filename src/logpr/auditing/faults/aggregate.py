@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from logpr.auditing._scene import Company
 from logpr.auditing.faults._entry import Grid
+from logpr.auditing.scene.scene import Company
 
 Table: TypeAlias = Float64[np.ndarray, "_ _"]
 """[grid, steps] comes in and [grid, candidates] goes out; one line stands for any grid."""

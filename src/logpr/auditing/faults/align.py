@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from logpr.auditing._layout import Layout
-from logpr.auditing._scene import Scene
-from logpr.auditing._steps import Step
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
+from logpr.auditing.scene.layout import Layout
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.scene.steps import Step
 
 
 def _there(steps: Sequence[Step | None]) -> list[Step]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logpr.auditing._layout import Layout
-from logpr.auditing._scene import Company, Scene
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
+from logpr.auditing.scene.layout import Layout
+from logpr.auditing.scene.scene import Company, Scene
 
 _USUAL_BATCHES = (2, 4, 8, 16, 32, 64)
 _LARGEST_BATCH = 64

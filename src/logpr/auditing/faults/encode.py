@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logpr.auditing._scene import Case, Material, Scene
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
+from logpr.auditing.scene.scene import Case, Material, Scene
 from logpr.errors import LogprError
 from logpr.tokens.boundary import encode
 

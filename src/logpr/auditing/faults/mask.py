@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from logpr.auditing._layout import Layout
-from logpr.auditing._scene import Company, Scene
-from logpr.auditing._steps import Step
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
 from logpr.auditing.faults.context import pads_and_companies
+from logpr.auditing.scene.layout import Layout
+from logpr.auditing.scene.scene import Company, Scene
+from logpr.auditing.scene.steps import Step
 
 
 def _pad_counted(pad_id: int, company: Company) -> Change:

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from logpr.auditing._steps import Steps
 from logpr.auditing.faults._entry import Grid
+from logpr.auditing.scene.steps import Steps
 from logpr.numerics import log1mexp, logsumexp
 
 Scores: TypeAlias = Float64[np.ndarray, "grid steps"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from logpr.auditing._steps import Steps
 from logpr.auditing.faults._entry import Grid
 from logpr.auditing.faults.normalise import Formula, Normalised
+from logpr.auditing.scene.steps import Steps
 from logpr.numerics import logsumexp
 from logpr.numerics.half import HalfType, rounded
 

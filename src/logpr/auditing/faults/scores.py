@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from logpr._values.audit import Parameter
-from logpr.auditing._scene import Scene
-from logpr.auditing._steps import TOP, Steps
 from logpr.auditing.faults import normalise
 from logpr.auditing.faults._entry import Axis, Change, Fault, Parameters, ParameterSpec
 from logpr.auditing.faults.precision import half_log_softmax
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.scene.steps import TOP, Steps
 from logpr.numerics.half import HalfType, rounded
 
 _TEMPERATURES = (0.1, 10.0)

@@ -9,10 +9,10 @@ import numpy as np
 
 from logpr._rules import STANDING, rule_named
 from logpr._values.audit import FaultKind
-from logpr.auditing._scene import Company, Scene
 from logpr.auditing.faults import aggregate, unit
 from logpr.auditing.faults._entry import Axis, Change, Fault, Grid, Parameters, ParameterSpec
 from logpr.auditing.faults.context import companies
+from logpr.auditing.scene.scene import Company, Scene
 from logpr.errors import QueryError
 
 _ALPHAS = (0.02, 5.0)

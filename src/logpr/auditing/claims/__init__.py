@@ -1,0 +1,1 @@
+"""Claims: numbers as they were printed, and what they show of themselves."""

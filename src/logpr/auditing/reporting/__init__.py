@@ -1,0 +1,1 @@
+"""The report: words, rows side by side, the damage."""

@@ -1,0 +1,113 @@
+"""The verdict in one sentence that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from logpr._values import AuditAlternative, AuditReport, FaultFound
+from logpr.auditing.search.judge import Judgement
+from logpr.auditing.search.naming import named, phrase
+
+_MOST_NAMES = 4
+
+
+def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR0911 - an arm a verdict
+    """Return what the report says first."""
+    total = report.rows_total
+    these = f"These {total} scores" if total != 1 else "This score"
+    kind = f"These {total} scores are" if total != 1 else "What this score is:"
+    are = "are" if total != 1 else "is"
+    said = dict(report.declared)
+    what = declared_phrase(said)
+    tally = f"reproduced to the printed digits, {report.explained_rows} of {total}"
+    if report.verdict == "correct":
+        half = "" if report.computed_in is None else f", computed in {report.computed_in}"
+        return f"{these} {are} {what}, as declared{half}: {tally}."
+    if report.verdict == "fault":
+        if found.parts:
+            return _mixed(report, what)
+        return f"{kind} {phrase(report.faults)}: {tally}."
+    if report.verdict == "other_definition":
+        if found.parts:
+            return _mixed(report, what)
+        return (
+            f"{kind} {phrase(report.faults)}: another quantity than the declared {what}, "
+            f"and no bug; {tally}."
+        )
+    if report.verdict == "ambiguous":
+        several = [report.faults, *(each.changes for each in _rivals(report))]
+        return (
+            f"{len(several)} computations give these {total} scores to the printed digits, and "
+            f"this input cannot tell which: {_list(several)}."
+        )
+    if report.verdict == "not_enough_precision":
+        return (
+            f"{these} {are} printed with too few digits to say what computed "
+            f"{'them' if total != 1 else 'it'}: "
+            f"{_count(report)}; print more decimals, or more rows."
+        )
+    if report.verdict == "not_enough_evidence":
+        return (
+            f"Nothing at hand says what {these[0].lower()}{these[1:]} should be: {_missing(report)}"
+        )
+    if found.parts:
+        return _mixed(report, what)
+    if found.leader is None and report.explained_rows == total:
+        return (
+            f"{these} {are} {what}, and the token scores beside them are not its steps: "
+            f"{report.warnings[0].partition(': ')[2]}."
+        )
+    return (
+        f"{these} {are} not {what}, and none of {report.hypotheses:,} computations tried gives "
+        f"{'them' if total != 1 else 'it'}."
+    )
+
+
+def declared_phrase(said: dict[str, str]) -> str:
+    """Return what was declared, in words."""
+    rule, unit = said.get("rule", "logprob"), said.get("unit", "nats")
+    if (rule, unit) == ("logprob", "nats"):
+        return "log Pr(y | x)"
+    if unit == "nats":
+        return rule
+    return f"log Pr(y | x) as {unit}" if rule == "logprob" else f"{rule} as {unit}"
+
+
+def _mixed(report: AuditReport, what: str) -> str:
+    parts = []
+    for group in report.groups:
+        size = len(group.rows)
+        if group.changes is None:
+            parts.append(f"{size} {'is' if size == 1 else 'are'} given by nothing that was tried")
+        elif not group.changes:
+            parts.append(f"{size} {'is' if size == 1 else 'are'} {what}")
+        else:
+            parts.append(f"{size} {'is' if size == 1 else 'are'} {phrase(group.changes)}")
+    return f"These {report.rows_total} scores are of several kinds: {'; '.join(parts)}."
+
+
+def _rivals(report: AuditReport) -> list[AuditAlternative]:
+    return [each for each in report.alternatives if each.stands]
+
+
+def _list(several: Sequence[Sequence[FaultFound]]) -> str:
+    shown = [named(changes) for changes in several[:_MOST_NAMES]]
+    more = len(several) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _count(report: AuditReport) -> str:
+    standing = [each for each in report.alternatives if each.stands]
+    size = len(standing) + 1
+    if size == 1:
+        return "one computation gives them, and so would chance"
+    return f"{size} computations give them"
+
+
+def _missing(report: AuditReport) -> str:
+    if report.evidence == "none":
+        return (
+            "give a model (--model), recorded logits (--model logits:FILE.npz, or 'logits' beside "
+            "'token_ids'), or a compact record."
+        )
+    return "the evidence holds no row for any of the claims."

@@ -1,0 +1,1 @@
+"""Recorded API responses: what their numbers show of themselves."""

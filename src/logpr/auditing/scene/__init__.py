@@ -1,0 +1,1 @@
+"""What is audited, in token ids, with the rows of the evidence."""

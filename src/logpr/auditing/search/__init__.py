@@ -1,0 +1,1 @@
+"""The search: which computation reproduces every claim."""

@@ -1,0 +1,220 @@
+"""A scorer as it may have been: the declared one with changes, each of another stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TypeAlias
+
+from logpr.auditing.faults import FAULTS, STAGES, Change
+from logpr.auditing.faults.scores import CORRECT
+from logpr.auditing.scene.layout import Layout
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.scene.steps import Reading, Step
+
+Key: TypeAlias = tuple[object, ...]
+"""What decides the steps: the changes of encode, context, align and mask, by identity."""
+
+_READING = ("encode", "context", "align", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Changes of different stages, in the order of the stages; none is what was declared."""
+
+    changes: tuple[Change, ...] = ()
+    neutral: bool = False
+    """Whether every prompt is dropped before anything else: what pmi takes off."""
+
+    def of(self, stage: str) -> Change | None:
+        """Return the change of a stage, if there is one."""
+        return next((change for change in self.changes if change.stage == stage), None)
+
+    @property
+    def key(self) -> Key:
+        """Return what decides which rows are read for which tokens."""
+        return (
+            self.neutral,
+            *((change.fault, change.fixed) for change in self.changes if change.stage in _READING),
+        )
+
+    @property
+    def axes(self) -> tuple[Change, ...]:
+        """Return the changes with a parameter that varies."""
+        return tuple(change for change in self.changes if change.axis is not None)
+
+    @property
+    def freedom(self) -> tuple[int, ...]:
+        """Return what was free to choose, most first: 0 words, 1 whole numbers, 2 real ones."""
+        return tuple(sorted((change.freedom for change in self.changes), reverse=True))
+
+    @property
+    def choices_only(self) -> bool:
+        """Return whether each change is a choice, and no fault."""
+        return all(FAULTS[change.fault].kind == "choice" for change in self.changes)
+
+    def needs(self) -> set[str]:
+        """Return what the evidence must hold."""
+        return {change.needs for change in self.changes if change.needs}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the claims are declared to be: the aggregate and the unit of the correct scorer."""
+
+    aggregate: Change
+    unit: Change
+    normalise: Change = CORRECT
+
+
+_RAW = ("logit", "raw", "positions")
+_WHOLE = ("row", "raw", "positions")
+
+
+def lacking(scene: Scene, change: Change) -> str | None:
+    """Return what the evidence lacks to test a change, or None."""
+    source = scene.source
+    if change.needs in _RAW and not source.raw:
+        return "raw logits (an endpoint's log-probabilities say nothing of them)"
+    if change.needs in _WHOLE and source.top is not None:
+        return "whole rows of logits"
+    if change.needs == "top" and source.top is not None and source.top < 1:
+        return "each step's largest logits"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Every change that can be tried, and for the others what the evidence lacks -> their ids."""
+
+    possible: tuple[Change, ...]
+    lacking: dict[str, set[str]]
+
+
+def changes(scene: Scene, declared: Declared, *, thorough: bool = False) -> Changes:
+    """Return every change that can be tried on this scene, in the order of the stages.
+
+    `thorough`: with every batch size and window, not only those that people choose.
+    """
+    scene = replace(scene, thorough=thorough)
+    found: list[Change] = []
+    missing: dict[str, set[str]] = {}
+    for fault in FAULTS.values():
+        if fault.id in (declared.aggregate.fault, declared.unit.fault):
+            continue
+        for change in fault.changes(scene):
+            needs = lacking(scene, change)
+            if needs is None:
+                found.append(change)
+            else:
+                missing.setdefault(needs, set()).add(fault.id)
+    return Changes(tuple(found), missing)
+
+
+def pairs(found: Sequence[Change]) -> Iterator[Pipeline]:
+    """Yield every two changes of different stages."""
+    for first, second in combinations(found, 2):
+        if first.stage != second.stage:
+            ordered = sorted((first, second), key=lambda change: STAGES.index(change.stage))
+            yield Pipeline(tuple(ordered))
+
+
+def reading(scene: Scene, pipeline: Pipeline, number: int) -> Reading | None:
+    """Return the steps of one candidate under a pipeline; None where it cannot be fed so."""
+    layout = layout_of(scene, pipeline, number)
+    if layout is None:
+        return None
+    return Reading(
+        number=number,
+        steps=tuple(steps_of(layout, pipeline)),
+        prompt_tokens=len(layout.context),
+        sequence=layout.sequence,
+        chars=_of(layout, "chars"),
+        bytes=_of(layout, "bytes"),
+        end_ids=layout.end_ids,
+    )
+
+
+def layout_of(scene: Scene, pipeline: Pipeline, number: int) -> Layout | None:
+    """Return how one candidate lies after encode and context."""
+    encode, context = pipeline.of("encode"), pipeline.of("context")
+    key: object = None if encode is None else (encode.fault, encode.fixed)
+    materials = scene.materials(key, None if encode is None else encode.run)
+    if pipeline.neutral:
+        key = (key, "neutral")
+        materials = scene.neutral(key, materials)
+    material = materials[number]
+    if material is None:
+        return None
+    layout = Layout(
+        scene=scene,
+        case=scene.cases[number],
+        key=key,
+        materials=materials,
+        context=material.context,
+        tokens=material.tokens,
+        end_ids=material.end_ids,
+    )
+    if context is not None:
+        changed: Layout = context.run(layout)
+        return replace(changed, context_key=(context.fault, context.fixed), context_run=context.run)
+    return layout
+
+
+def steps_of(layout: Layout, pipeline: Pipeline) -> list[Step]:
+    """Return the steps that are read and counted."""
+    align, mask = pipeline.of("align"), pipeline.of("mask")
+    steps: list[Step] = layout.steps() if align is None else align.run(layout)
+    if mask is not None:
+        steps = mask.run(layout, steps)
+    return steps
+
+
+_COUNT_LESS = ("prompt_last_included", "prompt_included", "shifted_twice")
+"""Alignments under which the number of steps depends on the context."""
+
+_COUNT_ALIKE = ("unshifted", "not_teacher_forced", "row_reused")
+
+
+def counted_like(pipeline: Pipeline) -> Pipeline:
+    """Return a pipeline whose candidates have as many steps, and whose steps are found faster."""
+    align, context = pipeline.of("align"), pipeline.of("context")
+    away = {change.stage for change in pipeline.changes if change.stage not in _READING}
+    if align is not None and align.fault in _COUNT_ALIKE:
+        away.add("align")
+    cuts = context is not None and context.fault == "window_restart"
+    mask = pipeline.of("mask")
+    padded = mask is not None and mask.fault == "pad_counted"
+    if not (cuts or padded or (align is not None and align.fault in _COUNT_LESS)):
+        away.add("context")
+    kept = tuple(change for change in pipeline.changes if change.stage not in away)
+    return replace(pipeline, changes=kept)
+
+
+def step_count(scene: Scene, pipeline: Pipeline, number: int) -> int:
+    """Return how many steps a candidate has; padding that is counted is not laid out for it."""
+    mask = pipeline.of("mask")
+    if mask is None or mask.fault != "pad_counted":
+        read = reading(scene, pipeline, number)
+        return 0 if read is None else len(read.steps)
+    layout = layout_of(scene, pipeline, number)
+    if layout is None:
+        return 0
+    align = pipeline.of("align")
+    steps = layout.steps() if align is None else align.run(layout)
+    company = dict(mask.fixed)["company"]
+    assert isinstance(company, (str, int)), "a batch is a word or a size"
+    return len(steps) + layout.pads(company)
+
+
+def without_prompt(pipeline: Pipeline) -> Pipeline:
+    """Return the same up to the normalised steps, without any prompt: what pmi takes off."""
+    kept = tuple(change for change in pipeline.changes if change.stage not in ("aggregate", "unit"))
+    return replace(pipeline, changes=kept, neutral=True)
+
+
+def _of(layout: Layout, name: str) -> int | None:
+    material = layout.materials[layout.case.number]
+    found: int | None = getattr(material, name)
+    return found
