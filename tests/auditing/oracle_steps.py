@@ -142,11 +142,17 @@ def eos_added(item: Item, world: World) -> Item:
     return replace(item, end=bool(world.rows.model.end_ids))
 
 
-def joint_boundary(item: Item, world: World) -> Item:
-    """Split tok(x + y) where tok(x) ends; ids that were given stay as they are."""
+def joint_boundary(item: Item, world: World, *, form: str = "split") -> Item:
+    """Split tok(x + y) where tok(x) ends, or before the first token that reaches into y.
+
+    Ids that were given stay as they are.
+    """
     x, y = item.x, item.y
     if not (isinstance(x, str) and isinstance(y, str)):
         return item
+    if form == "straddling":
+        return encoded(item, x, y, "joint", world)
+    assert form == "split"
     alone = world.tokenizer.encode(x, parse_special=True)
     both = world.tokenizer.encode_around(x + y, world.tokenizer.special_spans(x))
     size = len(alone)

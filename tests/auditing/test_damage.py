@@ -52,7 +52,7 @@ def world(
         for place in range(len(claims)):
             ids = (7,) if tokens is None else tuple(tokens[record][place])
             material = Material(context=(0,), tokens=ids)
-            cases.append(Case(len(cases), record, place, material, "x", f" y{place}"))
+            cases.append(Case(len(cases), record, place, material, "x", f" y{place}", f" y{place}"))
     return rows, Scene(cases=tuple(cases), source=RecordedRows([], raw=True), noise=0.0)
 
 

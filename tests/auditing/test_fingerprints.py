@@ -177,7 +177,7 @@ def test_positive_token_scores() -> None:
     """One step above 0 is enough; the candidate is counted once."""
     found = one("positive_value", row([-1.5, -2.5], tokens=[[-3.19, 1.69], [-1.25, -1.25]]))
     assert (found.rows, found.accuses) == (1, True)
-    assert "1.685" in found.says
+    assert "1.69" in found.says
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def prompt_included(layout: Layout) -> list[Step]:
 
 def not_teacher_forced(layout: Layout) -> list[Step]:
     """Read token i of y along the model's own greedy continuation."""
-    record, size = layout.case.record, len(layout.tokens)
+    record, size = layout.case.owner, len(layout.tokens)
     layout.scene.greedy([(record, layout.context, size)])
     path = layout.scene.path(record, layout.context)
     if len(path) < size:

@@ -70,6 +70,26 @@ def joint_boundary(scene: Scene, case: Case) -> Material | None:
     )
 
 
+def straddling(scene: Scene, case: Case) -> Material | None:
+    """Return tok(x + y), scored from the first token that reaches into y."""
+    if scene.tokenizer is None or case.prompt is None or case.text is None:
+        return case.material
+    try:
+        encoded = encode(scene.tokenizer, case.prompt, case.text, boundary="joint", bos="never")
+    except LogprError:
+        return None
+    start = case.material.context
+    start = start[: len(start) - len(_without_start(scene, start))]
+    scored = encoded.text or ""
+    return replace(
+        case.material,
+        context=start + encoded.context_ids,
+        tokens=encoded.token_ids,
+        chars=len(scored),
+        bytes=len(scored.encode()),
+    )
+
+
 def _respaced(scene: Scene, case: Case, prompt: str, text: str) -> Material | None:
     if scene.tokenizer is None:
         return case.material
@@ -136,8 +156,15 @@ def _eos_added(scene: Scene) -> Sequence[Change]:
     return (_plain("eos_added", eos_added),) if scene.end_ids and open_ else ()
 
 
+_CUTS = {"split": joint_boundary, "straddling": straddling}
+
+
+def _joint(form: str) -> Change:
+    return Change("joint_boundary", "encode", _CUTS[form], (("form", form),), needs="text")
+
+
 def _joint_boundary(scene: Scene) -> Sequence[Change]:
-    return (_plain("joint_boundary", joint_boundary, needs="text"),) if _texts(scene) else ()
+    return tuple(map(_joint, _CUTS)) if _texts(scene) else ()
 
 
 _FORMS = {"dropped": space_dropped, "doubled": space_doubled}
@@ -171,7 +198,12 @@ ENTRIES = (
         "encode",
         "choice",
         _joint_boundary,
-        lambda: _plain("joint_boundary", joint_boundary, needs="text"),
+        lambda form="split": _joint(form),
+        (
+            ParameterSpec(
+                "form", "enumerated", "split (where tok(x) ends), straddling (whole tokens count)"
+            ),
+        ),
     ),
     Fault(
         "space_lost",

@@ -29,8 +29,10 @@ def _pad_counted(pad_id: int, company: Company) -> Change:
 
 def _eos_as_pad_masked(pad_id: int) -> Change:
     def run(layout: Layout, steps: list[Step]) -> list[Step]:
-        end = layout.end_ids[:1]
-        return [step for step in steps if (step.token if step.token >= 0 else end[0]) != pad_id]
+        ends = layout.end_ids
+        return [
+            step for step in steps if pad_id not in ((step.token,) if step.token >= 0 else ends)
+        ]
 
     return Change("eos_as_pad_masked", "mask", run, (("pad_id", pad_id),))
 
@@ -41,7 +43,7 @@ def _pads(scene: Scene) -> Sequence[Change]:
 
 def _masked(scene: Scene) -> Sequence[Change]:
     scored = {token for case in scene.cases for token in case.material.tokens}
-    scored |= {token for case in scene.cases for token in case.material.end_ids[:1]}
+    scored |= {token for case in scene.cases for token in case.material.end_ids}
     return tuple(_eos_as_pad_masked(pad) for pad in scene.pad_ids if pad in scored)
 
 

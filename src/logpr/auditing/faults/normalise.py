@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from logpr.auditing.faults._entry import Grid
 from logpr.auditing.scene.steps import Steps
@@ -73,37 +73,41 @@ def odd_negatives(steps: Steps, totals: Scores) -> Scores:
 
 def top_k(steps: Steps, grid: Grid) -> Normalised:
     """Return v = u[t] − logsumexp over the k largest ∪ {t}."""
-    sums = _at(steps.top_logsumexp, grid)
-    inside = steps.position[None, :] <= grid[:, None]
-    return _steady(steps, steps.logit - np.where(inside, sums, np.logaddexp(sums, steps.logit)))
+    sizes = grid.astype(np.int64)
+    sums = _largest(steps, sizes)
+    return _steady(steps, steps.logit - steps.with_outcome(sums, sizes[:, None]))
 
 
 def top_k_without(steps: Steps, grid: Grid) -> Normalised:
     """Return v = u[t] − logsumexp over the k largest of the step's row."""
-    return _steady(steps, steps.logit - _at(steps.top_logsumexp, grid), 2.0)
+    return _steady(steps, steps.logit - _largest(steps, grid.astype(np.int64)), 2.0)
 
 
 def top_k_of_request(steps: Steps, grid: Grid) -> Normalised:
     """Return v = u[t] − logsumexp over the k largest tokens of the candidate's first row."""
-    width = steps.top.shape[1]
+    sizes = grid.astype(np.int64)
+    tokens = steps.tokens_of(steps.rows)
+    width = min(tokens.shape[1], int(sizes.max()))
     sums = np.empty((width, len(steps)))
     for begin, end in zip(steps.offsets[:-1], steps.offsets[1:], strict=True):
         if begin == end:
             continue
-        order = np.argsort(-steps.rows[steps.row_of[begin]], kind="stable")[:width]
-        rows = steps.rows[steps.row_of[begin:end]][:, order]
+        order = np.argsort(-tokens[steps.row_of[begin]], kind="stable")[:width]
+        rows = tokens[steps.row_of[begin:end]][:, order]
         best = rows.max(axis=1, keepdims=True)
         with np.errstate(divide="ignore"):
             running = np.log(np.cumsum(np.exp(rows - best), axis=1))
         sums[:, begin:end] = (running + best).T
-    return _steady(steps, steps.logit - _at(sums, grid), 2.0)
+    return _steady(steps, steps.logit - sums[np.minimum(sizes, width) - 1], 2.0)
 
 
-def _at(sums: Float64[np.ndarray, "top steps"], grid: Grid) -> Scores:
-    """Return the entries for each k of the grid, NaN where so many were not sorted."""
-    place = grid.astype(np.int64) - 1
-    out = sums[np.minimum(place, len(sums) - 1)]
-    return np.where((place < len(sums))[:, None], out, np.nan)
+def _largest(steps: Steps, sizes: Int64[np.ndarray, " grid"]) -> Scores:
+    """Return logsumexp over the k largest, for each k."""
+    known = steps.top_logsumexp
+    out: Scores = known[np.minimum(sizes, len(known)) - 1]
+    for line in np.flatnonzero(sizes > len(known)):
+        out[line] = steps.largest(int(sizes[line]))
+    return out
 
 
 def given_list(*, with_target: bool) -> Formula:
@@ -117,7 +121,7 @@ def given_list(*, with_target: bool) -> Formula:
             for each in reading.steps:
                 place = each.place
                 if lists is not None and place is not None and place < len(lists) and lists[place]:
-                    ids = {*lists[place], *([int(steps.shown[step])] if with_target else [])}
+                    ids = {*lists[place], *(steps.outcome(step) if with_target else ())}
                     row = steps.rows[steps.row_of[step]]
                     scores[step] = steps.logit[step] - float(logsumexp(row[sorted(ids)]))
                 step += 1
@@ -133,7 +137,7 @@ def candidates_alone(steps: Steps, grid: Grid) -> Normalised:
     step = 0
     for reading, rivals in zip(steps.readings, steps.rivals, strict=True):
         for place in range(len(reading.steps)):
-            ids = sorted({*(rivals[place] if place < len(rivals) else ()), int(steps.shown[step])})
+            ids = sorted({*(rivals[place] if place < len(rivals) else ()), *steps.outcome(step)})
             row = steps.rows[steps.row_of[step]]
             scores[step] = steps.logit[step] - float(logsumexp(row[ids]))
             step += 1
@@ -150,9 +154,7 @@ def nucleus(steps: Steps, grid: Grid) -> Normalised:
         enough = mass >= least
         size = enough.argmax(axis=0)
         found = enough[size, lines]
-        inside = steps.position <= size + 1
-        chosen = sums[size, lines]
-        norm = np.where(inside, chosen, np.logaddexp(chosen, steps.logit))
+        norm = steps.with_outcome(sums[size, lines][None, :], size[None, :] + 1)[0]
         scores[line] = np.where(found, steps.logit - norm, np.nan)
     return _steady(steps, scores)
 
@@ -194,8 +196,11 @@ def masked_rows(ids: tuple[int, ...]) -> Formula:
         del grid
         away = np.asarray(logsumexp(steps.used_rows()[:, list(ids)])).reshape(-1)
         gap = np.minimum(steps.of_rows(away) - steps.logz, -1e-300)
-        scores = steps.logprob - np.asarray(log1mexp(gap)).reshape(-1)
-        return _steady(steps, np.where(np.isin(steps.shown, ids), -np.inf, scores), 2.0)
+        scores = np.where(np.isin(steps.shown, ids), -np.inf, steps.logprob)
+        for step, outcome in steps.several.items():
+            kept = steps.rows[steps.row_of[step], sorted({*outcome} - {*ids})]
+            scores[step] = float(logsumexp(kept)) - steps.logz[step] if len(kept) else -np.inf
+        return _steady(steps, scores - np.asarray(log1mexp(gap)).reshape(-1), 2.0)
 
     return run
 
@@ -224,6 +229,11 @@ def over_positions(over: str) -> Formula:
             tokens = steps.shown[step : step + count]
             if count and len(mine):
                 scores[step : step + count] = logsumexp(steps.rows[mine][:, tokens].T)
+                for at in range(step, step + count):
+                    if at in steps.several:
+                        scores[at] = float(
+                            logsumexp(steps.rows[mine][:, steps.several[at]].reshape(-1))
+                        )
             step += count
         return _steady(steps, steps.logit - scores)
 

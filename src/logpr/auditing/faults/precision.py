@@ -21,7 +21,11 @@ def half_log_softmax(dtype: HalfType) -> Formula:
         noise = steps.step_noise
 
         def scores(shift: float) -> np.ndarray:
-            return rounded(rounded(steps.logit + shift, dtype) - sums + shift, dtype)
+            logit = rounded(steps.logit + shift, dtype)
+            for step, ids in steps.several.items():
+                own = steps.rows[steps.row_of[step], list(ids)]
+                logit[step] = float(logsumexp(rounded(own + shift, dtype)))
+            return rounded(logit - sums + shift, dtype)
 
         middle, low, high = scores(0.0), scores(-noise), scores(noise)
         # A logit within noise of where rounding turns over may fall to either side.

@@ -312,7 +312,7 @@ class _Report:
             self._scene,
             _column(found.base),
             [None if score is None else score.value for score in self._claimed.scores],
-            explained.tolist(),
+            _by_anything(found, explained),
             noise=found.base.noise.tolist(),
             higher_wins=self._higher_wins(),
         )
@@ -363,6 +363,11 @@ class _Report:
                 f"no_evidence: {missing} of {len(self._claimed.numbers)} claims have no evidence "
                 f"(their rows were not recorded, or they overflow the context) and were not judged"
             )
+        if found.last_digit:
+            out.append(
+                f"last_digit: {found.last_digit} of {len(found.numbers)} claims are off by one in "
+                f"their last digit, as where digits are cut off instead of rounded"
+            )
         if self._claimed.summed:
             out.append("tokens_only: only tokens were claimed; their sums are audited")
         return tuple(out)
@@ -391,6 +396,15 @@ class _Report:
             end_ids=self._scene.end_ids,
             logpr=__version__,
         )
+
+
+def _by_anything(found: Judgement, explained: np.ndarray) -> list[bool]:
+    """Return which candidates the named computation explains, or another part's does."""
+    out: list[bool] = explained.tolist()
+    for part in found.parts:
+        for number in part.numbers:
+            out[number] = part.explained
+    return out
 
 
 def _known(values: Values, number: int) -> float | None:

@@ -9,15 +9,20 @@ import numpy as np
 
 from logpr._score import Settings
 from logpr._score._encode import check_query, encode_candidate, end_ids_of, fitted, name_of
-from logpr._score._given import model_of_logits
 from logpr._values import Candidate, Query
 from logpr.auditing.claims.values import ClaimRow
 from logpr.auditing.scene.rows import ModelRows, RecordedRows
 from logpr.auditing.scene.scene import Case, Material, Scene
-from logpr.auditing.scene.sparse import compact_models, full_logprob_models
+from logpr.auditing.scene.sparse import (
+    Recorded,
+    compact,
+    compact_width,
+    full_logprobs,
+    inline_logits,
+    known_logits,
+)
 from logpr.errors import NumbersError, QueryError
 from logpr.models.base import EncoderDecoder, Model, Predictive
-from logpr.models.logits import LogitsModel
 from logpr.tokens.base import Tokenizer
 
 _EPS = float(np.finfo(np.float32).eps)
@@ -65,23 +70,33 @@ def build(rows: Sequence[ClaimRow], model: Model | None, settings: Settings) -> 
             raise QueryError(msg)
     if model is not None:
         return Built(_of_model(rows, queries, model, settings), "model")
-    inline = [any(c.logits is not None for c in query.candidates) for query in queries]
-    if any(inline):
-        models = [
-            model_of_logits(query)[0] if has else None
-            for query, has in zip(queries, inline, strict=True)
-        ]
-        return Built(_of_records(rows, queries, models, settings, raw=True), "logits")
-    for found, evidence in (
-        (full_logprob_models(rows, queries), "logprobs"),
-        (compact_models(rows, queries), "compact"),
-    ):
+    for evidence in ("logits", "logprobs", "compact"):
+        found = _recordings(rows, queries, settings, evidence)
         if any(each is not None for each in found):
-            scene = _of_records(
-                rows, queries, found, settings, raw=evidence == "compact", top=_top(rows, evidence)
-            )
-            return Built(scene, evidence)
+            return Built(_of_records(rows, queries, found, settings, evidence), evidence)
     return None
+
+
+def _recordings(
+    rows: Sequence[ClaimRow], queries: Sequence[Query], settings: Settings, evidence: str
+) -> list[Recorded | None]:
+    """Return what each candidate of the file brought of one kind of evidence."""
+    out: list[Recorded | None] = []
+    width = compact_width(rows) if evidence == "compact" else 0
+    for row, query in zip(rows, queries, strict=True):
+        known = known_logits(row, width) if evidence == "compact" else {}
+        has = any(candidate.logits is not None for candidate in query.candidates)
+        has |= any(claim.logprobs is not None for claim in row.claims)
+        ends = end_ids_of(query, model=None, settings=settings) if has else ()
+        for place, (candidate, claim) in enumerate(zip(query.candidates, row.claims, strict=True)):
+            where = f"{row.where}: {name_of(query, place)}"
+            if evidence == "logits":
+                out.append(inline_logits(query, candidate, where, ends))
+            elif evidence == "logprobs":
+                out.append(full_logprobs(query, candidate, claim, where=where, end_ids=ends))
+            else:
+                out.append(compact(query, claim, where=where, width=width, known=known))
+    return out
 
 
 def _top(rows: Sequence[ClaimRow], evidence: str) -> int | None:
@@ -170,19 +185,15 @@ def _check_logits(candidate: Candidate, model: Model, where: str) -> None:
 def _of_records(
     rows: Sequence[ClaimRow],
     queries: Sequence[Query],
-    models: Sequence[LogitsModel | None],
+    found: Sequence[Recorded | None],
     settings: Settings,
-    *,
-    raw: bool,
-    top: int | None = None,
+    evidence: str,
 ) -> Scene:
     cases: list[Case] = []
-    for record, (row, query, model) in enumerate(zip(rows, queries, models, strict=True)):
-        ends = () if model is None else end_ids_of(query, model=model, settings=settings)
+    for record, (row, query) in enumerate(zip(rows, queries, strict=True)):
         for place, candidate in enumerate(query.candidates):
+            mine = found[len(cases)]
             text = candidate.text
-            steps = row.claims[place].steps
-            tokens = candidate.token_ids or tuple(step.token_id for step in steps or ())
             cases.append(
                 Case(
                     number=len(cases),
@@ -190,18 +201,25 @@ def _of_records(
                     place=place,
                     material=Material(
                         query.prompt_ids or (),
-                        tokens,
-                        ends,
+                        candidate.token_ids or () if mine is None else mine.token_ids,
+                        () if mine is None else mine.end_ids,
                         None if text is None else len(text),
                         None if text is None else len(text.encode(errors="replace")),
                     ),
                     shown=text,
                     lists=row.claims[place].shortlist_ids or _logged(row, place),
+                    owner=len(cases),
                 )
             )
+    source = RecordedRows(
+        [None if each is None else each.model for each in found],
+        raw=evidence != "logprobs",
+        rest=evidence != "logits",
+        top=_top(rows, evidence),
+    )
     return Scene(
         cases=tuple(cases),
-        source=RecordedRows(models, raw=raw, top=top),
+        source=source,
         noise=_ROUNDINGS * _EPS,
         end_ids=settings.end_ids or (),
         pad_ids=(0,),

@@ -63,7 +63,7 @@ class Layout:
         prefix = (*before, *fed[begin:index])
         # A row too early or too late is one of the same window's.
         prefix = prefix[: cut - index] if cut < index else (*prefix, *fed[index:cut])
-        if not prefix and (begin or not self.scene.source.starts):
+        if not prefix and not self.scene.source.starts:
             return None
         place = index - len(self.context)
         of_y = 0 <= place < len(self.tokens) or token < 0

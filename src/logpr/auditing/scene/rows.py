@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float64
 from logpr.errors import NumbersError
 from logpr.models.base import Predictive, Unconditional
 from logpr.models.logits import LogitsModel
+from logpr.numerics import log1mexp, logsumexp
 
 Prefix: TypeAlias = tuple[int, ...]
 Asked: TypeAlias = tuple[int, Prefix]
-"""A record's number and the token ids before the row; a model does not look at the record."""
+"""Whose row (`Case.owner`), and the token ids before it; a model does not look at the owner."""
 
 Rows: TypeAlias = Float64[np.ndarray, "rows vocab"]
 Known: TypeAlias = Bool[np.ndarray, " rows"]
@@ -40,6 +41,11 @@ class RowSource(Protocol):
         ...
 
     @property
+    def rest(self) -> bool:
+        """Whether a row's last column is no token, but what the row does not know the parts of."""
+        ...
+
+    @property
     def top(self) -> int | None:
         """How many of a row's largest logits are known; None: the whole row."""
         ...
@@ -52,12 +58,13 @@ class RowSource(Protocol):
 class ModelRows:
     """The rows of a model; a prefix longer than its context has none."""
 
-    raw = True
     top = None
 
     def __init__(self, model: Predictive) -> None:
         self._model = model
-        self._recorded = isinstance(model, LogitsModel)
+        # Known once a row has come: only then a model shows whether it has logits.
+        self.raw = True
+        self.rest = False
         self.starts = isinstance(model, Unconditional)
         self.vocab = model.vocab_size
 
@@ -69,36 +76,66 @@ class ModelRows:
         known = np.array([self._fits(prefix) for prefix in distinct], dtype=np.bool_)
         rows = np.zeros((len(distinct), self.vocab))
         wanted = [prefix for prefix, fits in zip(distinct, known, strict=True) if fits]
-        if self._recorded:
-            for prefix in wanted:
-                try:
-                    rows[distinct[prefix]] = _logits(self._model, [prefix])[0]
-                except NumbersError:
-                    known[distinct[prefix]] = False
-        elif wanted:
-            rows[known] = _logits(self._model, wanted)
+        if wanted:
+            try:
+                found = self._shown(wanted)
+                if found.shape[1] != rows.shape[1]:
+                    rows = np.zeros((len(distinct), self.vocab))
+                rows[known] = found
+            except NumbersError:
+                # Recordings and tables hold some prefixes and not others.
+                rows, known = self._one_by_one(list(distinct), known)
         place = np.array([distinct[prefix] for _, prefix in asked], dtype=np.int64)
         return rows[place], known[place]
+
+    def _one_by_one(self, prefixes: Sequence[Prefix], fits: Known) -> tuple[Rows, Known]:
+        found: list[Rows | None] = []
+        for prefix, possible in zip(prefixes, fits, strict=True):
+            try:
+                found.append(self._shown([prefix])[0] if possible else None)
+            except NumbersError:
+                found.append(None)
+        rows = np.stack([np.zeros(self.vocab) if row is None else row for row in found])
+        return rows, np.array([row is not None for row in found], dtype=np.bool_)
+
+    def _shown(self, prefixes: Sequence[Prefix]) -> Rows:
+        """Return whole rows: logits, or log-probabilities with the mass they lack beside them."""
+        found = self._model.next_logits(prefixes)
+        if found.logits is not None:
+            logits: Rows = found.logits
+            return logits
+        mass = np.minimum(np.asarray(logsumexp(found.logprobs)), 0.0)
+        lacking = np.where(
+            mass < -_ROUNDING, np.asarray(log1mexp(np.minimum(mass, -1e-300))), -np.inf
+        )
+        self.raw, self.rest, self.vocab = False, True, found.logprobs.shape[1] + 1
+        return np.concatenate([found.logprobs, lacking[:, None]], axis=1)
 
     def _fits(self, prefix: Prefix) -> bool:
         return (bool(prefix) or self.starts) and len(prefix) <= self._model.context_length
 
 
 class RecordedRows:
-    """Rows that came inline with each record."""
+    """Rows that came inline with each candidate, one recording an owner."""
 
     starts = True
 
     def __init__(
-        self, models: Sequence[LogitsModel | None], *, raw: bool, top: int | None = None
+        self,
+        models: Sequence[LogitsModel | None],
+        *,
+        raw: bool,
+        rest: bool = False,
+        top: int | None = None,
     ) -> None:
         self.top = top
+        self.rest = rest
         self._sources = [None if model is None else ModelRows(model) for model in models]
         self.raw = raw
         self.vocab = next((source.vocab for source in self._sources if source is not None), 0)
 
     def rows(self, asked: Sequence[Asked]) -> tuple[Rows, Known]:
-        """Return the rows recorded after each prefix in its own record."""
+        """Return the rows recorded after each prefix by its own owner."""
         rows = np.zeros((len(asked), self.vocab))
         known = np.zeros(len(asked), dtype=np.bool_)
         mine: dict[int, list[int]] = {}
@@ -111,7 +148,5 @@ class RecordedRows:
         return rows, known
 
 
-def _logits(model: Predictive, prefixes: Sequence[Prefix]) -> Rows:
-    found = model.next_logits(prefixes)
-    rows: Rows = found.logprobs if found.logits is None else found.logits
-    return rows
+_ROUNDING = 1e-9
+"""Probabilities typed in by hand sum to 1 within this."""

@@ -41,7 +41,7 @@ class Case:
     """One candidate of one record: its number in the file, and what it is made of.
 
     `prompt` and `text` are x and y where both came as texts, so that they can be encoded anew;
-    `shown` is y as people read it, however it came.
+    `shown` is y as people read it, however it came. `owner` says whose recorded rows are its.
     """
 
     number: int
@@ -54,6 +54,7 @@ class Case:
     token_texts: tuple[str, ...] | None = None
     merged: bool = False
     lists: tuple[tuple[int, ...], ...] | None = None
+    owner: int = 0
 
 
 @dataclass(slots=True)

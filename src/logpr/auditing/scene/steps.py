@@ -74,6 +74,8 @@ class Steps:
     row_of: IntSteps
     raw: bool
     step_noise: float
+    rest: bool = False
+    """Whether the last column of a row is no token."""
     position_rows: dict[Prefix, int] = field(default_factory=dict)
     """Rows after every prefix of a sequence, where they were asked for."""
     lists: tuple[tuple[tuple[int, ...], ...] | None, ...] = ()
@@ -108,16 +110,25 @@ class Steps:
         return len(self.row_of)
 
     @cached_property
+    def several(self) -> dict[int, tuple[int, ...]]:
+        """The steps whose outcome is several ids, as END may be, with those ids."""
+        steps = (
+            (step.token, reading.end_ids) for reading in self.readings for step in reading.steps
+        )
+        return {
+            place: ends for place, (token, ends) in enumerate(steps) if token < 0 and len(ends) > 1
+        }
+
+    def outcome(self, step: int) -> tuple[int, ...]:
+        """Return the ids that a step's outcome stands for."""
+        return self.several.get(step) or (int(self.shown[step]),)
+
+    @cached_property
     def logit(self) -> FloatSteps:
         """u[t]; of END, the logsumexp of its ids."""
         out: FloatSteps = self.rows[self.row_of, self.shown].copy()
-        place = 0
-        for reading in self.readings:
-            for step in reading.steps:
-                if step.token < 0 and len(reading.end_ids) > 1:
-                    ids = list(reading.end_ids)
-                    out[place] = float(logsumexp(self.rows[self.row_of[place]][ids]))
-                place += 1
+        for place, ids in self.several.items():
+            out[place] = float(logsumexp(self.rows[self.row_of[place]][list(ids)]))
         return out
 
     @cached_property
@@ -149,7 +160,7 @@ class Steps:
     @cached_property
     def top(self) -> Float64[np.ndarray, "rows top"]:
         """The largest logits of each used row, best first."""
-        rows = self.rows[self.used]
+        rows = self.tokens_of(self.used_rows())
         width = min(TOP, rows.shape[1])
         if width < rows.shape[1]:
             rows = np.partition(rows, rows.shape[1] - width, axis=1)[:, -width:]
@@ -168,7 +179,7 @@ class Steps:
     @cached_property
     def sorted_logsumexp(self) -> Float64[np.ndarray, "all steps"]:
         """As `top_logsumexp` for every k of the vocabulary, where that is not too much."""
-        rows = self.used_rows()
+        rows = self.tokens_of(self.used_rows())
         if rows.shape[1] <= TOP or rows.size > _MOST_SORTED:
             return self.top_logsumexp
         ordered = -np.sort(-rows, axis=1)
@@ -179,13 +190,43 @@ class Steps:
     @cached_property
     def position(self) -> IntSteps:
         """1 + how many tokens stand before the step's in its row, ties by smaller id."""
-        out = np.empty(len(self), dtype=np.int64)
-        ids = np.arange(self.rows.shape[1])
-        for step in range(len(self)):
-            row, own = self.rows[self.row_of[step]], self.rows[self.row_of[step], self.shown[step]]
-            before = np.count_nonzero(row > own)
-            out[step] = 1 + before + np.count_nonzero((row == own) & (ids < self.shown[step]))
+        found = [self.position_of(step, token) for step, token in enumerate(self.shown.tolist())]
+        return np.asarray(found, dtype=np.int64)
+
+    def position_of(self, step: int, token: int) -> int:
+        """Return 1 + how many tokens stand before one in a step's row, ties by smaller id."""
+        row = self.tokens_of(self.rows)[self.row_of[step]]
+        own = row[token]
+        return int(1 + np.count_nonzero(row > own) + np.count_nonzero(row[:token] == own))
+
+    def largest(self, k: int) -> FloatSteps:
+        """Return logsumexp of the k largest logits of each step's row, of all where k is more."""
+        kept = self.top_logsumexp
+        rows = self.tokens_of(self.used_rows())
+        width = rows.shape[1]
+        if k <= len(kept) or len(kept) == width:
+            some: FloatSteps = kept[min(k, len(kept)) - 1]
+            return some
+        part = np.partition(rows, width - k, axis=1)[:, width - k :] if k < width else rows
+        return self.of_rows(np.reshape(logsumexp(part), len(part)))
+
+    def with_outcome(
+        self, sums: Float64[np.ndarray, "grid steps"], sizes: Int64[np.ndarray, "_ _"]
+    ) -> Float64[np.ndarray, "grid steps"]:
+        """Return logsumexp over the `sizes` largest ∪ {t}, given `sums` over the largest alone."""
+        out = np.where(self.position <= sizes, sums, np.logaddexp(sums, self.logit))
+        sizes = np.broadcast_to(sizes, out.shape)
+        for step, ids in self.several.items():
+            out[:, step] = sums[:, step]
+            for token in ids:
+                outside = self.position_of(step, token) > sizes[:, step]
+                own = self.rows[self.row_of[step], token]
+                out[outside, step] = np.logaddexp(out[outside, step], own)
         return out
+
+    def tokens_of(self, rows: Rows) -> Float64[np.ndarray, "rows tokens"]:
+        """Return rows without the column that is no token."""
+        return rows[:, :-1] if self.rest else rows
 
     def of_rows(self, values: Float64[np.ndarray, " rows"]) -> FloatSteps:
         """Return a column over the used rows as one over the steps."""

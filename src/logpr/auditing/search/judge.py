@@ -23,7 +23,10 @@ from logpr.auditing.search.predict import Points
 from logpr.auditing.search.race import Targets, Trial
 
 CHANCE = 0.05
-"""A match of which so many are expected by accident is no match."""
+"""A match of the declared computation of which so many are expected by accident is no match."""
+
+_ACCUSED = 1e-3
+"""The same for a match that accuses: it takes better digits, or more of them."""
 
 _NEAR = 4.0
 """Within so many times the noise of the declared computation, another one is no other."""
@@ -64,6 +67,8 @@ class Judgement:
     expected: float | None = None
     computed_in: str | None = None
     half_noise: float | None = None
+    last_digit: int = 0
+    """Claims that are off by one in their last digit."""
     lacking: dict[str, set[str]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     groups: tuple[MixedGroup, ...] = ()
@@ -173,7 +178,7 @@ class _Court:
         best.sort(key=lambda trial: not trial.pipeline.choices_only)
         leader, rest = best[0], best[1:]
         lead = self._predicted(leader)
-        if self._is_declared(lead):
+        if self._is_declared(leader, lead):
             return self._declared(found, before)
         solved = len(leader.solved)
         expected = chance.expected(before + found.tried, solved=solved)
@@ -194,7 +199,7 @@ class _Court:
         return out
 
     def _verdict(self, leader: Trial, distinct: Sequence[Trial], expected: float) -> AuditVerdict:
-        if expected > CHANCE:
+        if expected > _ACCUSED:
             return "not_enough_precision"
         if distinct:
             return "ambiguous"
@@ -231,18 +236,35 @@ class _Court:
         both = (one.value == other.value) | (np.isnan(one.value) & np.isnan(other.value))
         return bool((close | both[at]).all())
 
-    def _is_declared(self, lead: Values) -> bool:
-        """Return whether a computation is the declared one but for noise, and so are the claims."""
+    def _near(self, *, digits: float) -> Values:
+        """Return the declared computation with room for other rounding, of `digits` last places."""
+        room = _NEAR * self.base.noise + digits * self._targets.width
+        return Values(self.base.value, room, self.base.known)
+
+    def _is_declared(self, leader: Trial, lead: Values) -> bool:
+        """Return whether a computation is the declared one but for rounding, as are the claims.
+
+        A parameter that was solved fits claims whose last digit was cut off, not rounded: it is 1
+        but for a hair, and no fault.
+        """
         at = list(self._numbers)
-        wide = Values(self.base.value, _NEAR * self.base.noise, self.base.known)
+        wide = self._near(digits=1.0 if leader.solved else 0.0)
         with np.errstate(invalid="ignore"):
-            near = np.abs(lead.value - self.base.value)[at] <= (_NEAR * self.base.noise)[at]
+            near = np.abs(lead.value - self.base.value)[at] <= 1.5 * wide.noise[at]
         return bool(near.all() and wide.within(self._targets, self._numbers).all())
 
     def _declared(self, found: Found, before: int) -> Judgement:
-        out = self._out("correct")
-        out.reproduced = Values(self.base.value, _NEAR * self.base.noise, self.base.known)
+        out = self._rounded()
         out.standing, out.tried = tuple(found.standing), before + found.tried + 1
+        return out
+
+    def _rounded(self) -> Judgement:
+        """Return `correct` of claims that are the declared numbers but for their rounding."""
+        out = self._out("correct")
+        tight = self._near(digits=0.0)
+        missed = ~tight.within(self._targets, self._numbers)
+        out.last_digit = int(missed.sum())
+        out.reproduced = self._near(digits=1.0) if out.last_digit else tight
         return out
 
     def _coarse(self) -> bool:
@@ -286,12 +308,9 @@ class _Court:
 
     def _in_half(self, right: np.ndarray) -> Judgement | None:
         """Return `correct`, computed in half precision, where that explains all claims."""
-        near = Values(self.base.value, _NEAR * self.base.noise, self.base.known)
-        if near.within(self._targets, self._numbers).all():
-            # Another program's float32: a few roundings of large logits more.
-            out = self._out("correct")
-            out.reproduced = near
-            return out
+        if self._near(digits=1.0).within(self._targets, self._numbers).all():
+            # Another program's float32, or digits that were cut off instead of rounded.
+            return self._rounded()
         if (
             not right.any()
             and not self._loose(_MOST_HALF).within(self._targets, self._numbers).all()

@@ -89,9 +89,9 @@ def correction(changes: Sequence[FaultFound]) -> Correction | None:
     if not changes:
         return None
     return Correction(
-        used="\n".join(_filled(change, "used") for change in changes),
-        use="\n".join(dict.fromkeys(_filled(change, "use") for change in changes)),
-        code="\n".join(dict.fromkeys(_filled(change, "code") for change in changes)),
+        used="; ".join(_filled(change, "used") for change in changes),
+        use="; ".join(dict.fromkeys(_filled(change, "use") for change in changes)),
+        code="; ".join(dict.fromkeys(_filled(change, "code") for change in changes)),
         page=" ".join(f"{PAGES}{change.id}.md" for change in changes),
     )
 

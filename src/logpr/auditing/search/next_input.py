@@ -68,10 +68,10 @@ def next_input(
     if best is None:
         return NextInput(says=_BY_HAND)
     case, apart = best
-    company = [probe.cases[number].text for number in probe.record_of(case.number)]
+    others = _others([probe.cases[n].text for n in probe.record_of(case.number)], case)
     says = (
         f"Score {case.text!r} after {case.prompt!r}"
-        + (f", in one call with {', '.join(map(repr, _others(company, case)))}" if company else "")
+        + (f", in one call with {', '.join(map(repr, others))}" if others else "")
         + (": all differ there." if apart else ": most differ there.")
     )
     return NextInput(

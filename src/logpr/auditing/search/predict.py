@@ -105,7 +105,7 @@ class Bench:
             for each in self._variants(pipeline):
                 layouts = (layout_of(self.scene, each, number) for number in numbers)
                 asked += [
-                    (layout.case.record, layout.context, len(layout.tokens))
+                    (layout.case.owner, layout.context, len(layout.tokens))
                     for layout in layouts
                     if layout is not None
                 ]
@@ -121,24 +121,22 @@ class Bench:
         unit = pipeline.of("unit") or self.declared.unit
         company = _needs_rivals(pipeline, self.declared)
         numbers = self.whole if company else self.numbers
-        total, noise, shape = self._aggregate(pipeline, points, numbers)
-        total, noise = unit.run(total, noise, shape)
-        if company:
-            where = {number: place for place, number in enumerate(numbers)}
-            mine = [where[number] for number in self.numbers]
-            total, noise = total[:, mine], noise[:, mine]
-        with np.errstate(invalid="ignore"):
-            # Their own sum may have been taken in float32; an infinite number has no neighbours.
-            return Predicted(
-                total,
-                np.nan_to_num(noise, posinf=0.0) + _EPS * np.nan_to_num(np.abs(total), posinf=0.0),
-            )
+        # Masked tokens are -inf, and what a wrong formula makes of them is not asked to be finite.
+        with np.errstate(all="ignore"):
+            total, noise, shape = self._aggregate(pipeline, points, numbers)
+            total, noise = unit.run(total, noise, shape)
+            if company:
+                where = {number: place for place, number in enumerate(numbers)}
+                mine = [where[number] for number in self.numbers]
+                total, noise = total[:, mine], noise[:, mine]
+            return Predicted(total, _with_rounding(total, noise))
 
     def step_scores(self, pipeline: Pipeline, points: Points) -> tuple[Predicted, Steps]:
         """Return the step scores [grid, steps] of the pipeline, after normalise and mask."""
         steps = self.steps(pipeline, self.numbers)
-        scores, noise = self._normalise(pipeline, points, steps)
-        return Predicted(scores, noise + _EPS * np.nan_to_num(np.abs(scores))), steps
+        with np.errstate(all="ignore"):
+            scores, noise = self._normalise(pipeline, points, steps)
+            return Predicted(scores, _with_rounding(scores, noise)), steps
 
     def steps(self, pipeline: Pipeline, numbers: tuple[int, ...]) -> Steps:
         """Return the steps of some candidates, with their rows.
@@ -165,7 +163,7 @@ class Bench:
             read = self._reading(pipeline, number)
             if read is None:
                 return None
-            record = self.scene.cases[number].record
+            record = self.scene.cases[number].owner
             for step in read.steps:
                 place = self._place.get((record, step.prefix))
                 if place is None:
@@ -183,6 +181,7 @@ class Bench:
             row_of=row_of.astype(np.int64),
             raw=self.scene.source.raw,
             step_noise=self.scene.noise,
+            rest=self.scene.source.rest,
             position_rows=spots,
             lists=tuple(cases[number].lists for number in numbers),
             rivals=tuple(self._rivals(pipeline, number) for number in numbers),
@@ -195,7 +194,7 @@ class Bench:
         known = {int(place): spot for spot, place in enumerate(used)}
         rows, spots = list(map(int, used)), dict[tuple[int, ...], int]()
         for read in readings:
-            record = self.scene.cases[read.number].record
+            record = self.scene.cases[read.number].owner
             for cut in range(1, len(read.sequence) + 1):
                 prefix = read.sequence[:cut]
                 place = self._place.get((record, prefix))
@@ -291,9 +290,8 @@ class Bench:
             for place, step in enumerate(() if read is None else read.steps):
                 if place == len(out):
                     out.append([])
-                if step.token >= 0 or (read is not None and read.end_ids):
-                    end = read.end_ids[0] if read is not None and read.end_ids else -1
-                    out[place].append(step.token if step.token >= 0 else end)
+                ends = () if read is None else read.end_ids
+                out[place] += (step.token,) if step.token >= 0 else ends
         return tuple(tuple(dict.fromkeys(ids)) for ids in out)
 
     def _variants(self, pipeline: Pipeline) -> tuple[Pipeline, ...]:
@@ -306,7 +304,7 @@ class Bench:
         read = self._reading(pipeline, number)
         if read is None:
             return []
-        record = self.scene.cases[number].record
+        record = self.scene.cases[number].owner
         asked = [(record, step.prefix) for step in read.steps]
         if positions:
             asked += [(record, read.sequence[:cut]) for cut in range(1, len(read.sequence) + 1)]
@@ -327,6 +325,14 @@ def _finish(pipeline: Pipeline, steps: Steps) -> Callable[[np.ndarray], np.ndarr
 def _needs_rivals(pipeline: Pipeline, declared: Declared) -> bool:
     unit = pipeline.of("unit") or declared.unit
     return unit.fault == "choice_prob"
+
+
+def _with_rounding(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Return the noise of numbers whose own sum may have been taken in float32."""
+    # An infinite number has no neighbours.
+    spread: np.ndarray = np.nan_to_num(noise, posinf=0.0)
+    out: np.ndarray = spread + _EPS * np.nan_to_num(np.abs(values), posinf=0.0)
+    return out
 
 
 def _column(values: Iterable[int | None]) -> np.ndarray:

@@ -27,6 +27,9 @@ Rows: TypeAlias = Float[np.ndarray, "rows vocab"]
 _ROUNDINGS = 8
 """Two runs of one model differ by its rounding; two rows that differ by more contradict."""
 
+_FLOAT32_ROUNDINGS = 128
+"""In float32 company in a batch moves a row by more than its last rounding, and still by little."""
+
 _BFLOAT16_EPS = 2.0**-7
 _TELLING = 64
 """So many numbers are not all short by chance; three that a person typed may be."""
@@ -263,7 +266,8 @@ def _rounding(a: Row, b: Row) -> float:
     """
     eps = max(_eps(row) for row in (a, b))
     size = max(float(np.abs(row[np.isfinite(row)]).max(initial=1.0)) for row in (a, b))
-    return _ROUNDINGS * max(eps, float(np.finfo(np.float32).eps)) * size
+    single = float(np.finfo(np.float32).eps)
+    return max(_ROUNDINGS * eps, _FLOAT32_ROUNDINGS * single) * size
 
 
 def _eps(row: Row) -> float:
