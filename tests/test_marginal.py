@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
 
 import numpy as np
 import pytest
@@ -32,7 +31,6 @@ END, BOS = 0, 1
 CONTEXT = 64
 
 
-@final
 @dataclass(frozen=True)
 class Letters:
     """A tokenizer of made-up pieces, the longest that fits first; ids 0 and 1 are END and BOS."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import logpr
@@ -28,8 +28,13 @@ from tests.auditing.toy import Toy, queries
 MODEL = Toy()
 ROWS = Rows(MODEL)
 assert settings.default is not None
-few = settings(max_examples=max(6, settings.default.max_examples // 10))
-"""Every example is a whole audit."""
+few = settings(
+    max_examples=max(8, settings.default.max_examples // 10),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+"""Every example is a whole audit; no checker of annotations, which would take most of the time."""
+
+unchecked = pytest.mark.usefixtures("unchecked")
 
 SOLVED: dict[str, tuple[str, dict[str, Any], float, float]] = {
     "temperature": ("T", {}, 0.3, 3.0),
@@ -64,11 +69,22 @@ def interval(report: AuditReport, fault: str, name: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def stands(records: list[dict[str, Any]], fault: str, params: dict[str, Any]) -> bool:
+    """Return whether a fault with all its parameters reproduces every claim."""
+    rows = read_claims(records, needs_prompt=True)
+    built, claimed = build(rows, MODEL, Settings()), claimed_of(rows)
+    assert built is not None
+    declared = declared_of(declares_of_all(rows), summed=False)
+    search = Search(built.scene, declared, claimed.targets, claimed.numbers)
+    return bool(search.run([Pipeline((FAULTS[fault].apply(**params),))]).standing)
+
+
 def between(low: float, high: float, share: float) -> float:
     """Return a value on the logarithmic way from one to another."""
     return math.exp(math.log(low) + share * math.log(high / low))
 
 
+@unchecked
 @few
 @given(
     key=st.sampled_from(sorted(SOLVED)),
@@ -112,21 +128,11 @@ def test_a_value_outside_the_interval_falls(key: str) -> None:
     records = record_of([(fault, {**fixed, name: truth})], seed=7, decimals=5)
     low, high = interval(logpr.audit(records, model=MODEL), fault, name)
     assert low <= truth <= high
-    rows = read_claims(records, needs_prompt=True)
-    built, claimed = build(rows, MODEL, Settings()), claimed_of(rows)
-    assert built is not None
-    declared = declared_of(declares_of_all(rows), summed=False)
-    search = Search(built.scene, declared, claimed.targets, claimed.numbers)
     room = 2 * (high - low) + 1e-4 * truth
-
-    def stands(value: float) -> bool:
-        change = FAULTS[fault].apply(**{**fixed, name: value})
-        return bool(search.run([Pipeline((change,))]).standing)
-
-    assert stands(truth)
-    assert stands((low + high) / 2)
-    assert not stands(low - room)
-    assert not stands(high + room)
+    for value in (truth, (low + high) / 2):
+        assert stands(records, fault, {**fixed, name: value})
+    for value in (low - room, high + room):
+        assert not stands(records, fault, {**fixed, name: value})
 
 
 PAIRS: list[list[tuple[str, str, dict[str, Any], float]]] = [
@@ -135,24 +141,18 @@ PAIRS: list[list[tuple[str, str, dict[str, Any], float]]] = [
         ("length_penalty", "alpha", {"form": "power"}, 0.7),
     ],
     [
-        ("log_epsilon", "epsilon", {}, 3e-4),
-        ("length_penalty", "alpha", {"form": "gnmt"}, 1.2),
-    ],
-    [
         ("logprob_over_temperature", "T", {}, 0.61),
         ("length_penalty", "alpha", {"form": "power"}, 0.35),
     ],
 ]
 
 
+@unchecked
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "+".join(each[0] for each in pair))
-@pytest.mark.usefixtures("unchecked")  # tens of thousands of pairs are tried
 def test_two_solved_parameters(pair: list[tuple[str, str, dict[str, Any], float]]) -> None:
     """Both parameters of a pair are solved, and both intervals hold the truth."""
-    changes: list[Change] = [
-        (fault, {**fixed, name: value}) for fault, name, fixed, value in pair
-    ]
-    report = logpr.audit(record_of(changes, decimals=5, count=18), model=MODEL)
+    changes: list[Change] = [(fault, {**fixed, name: value}) for fault, name, fixed, value in pair]
+    report = logpr.audit(record_of(changes, count=11), model=MODEL)
     assert [each.id for each in report.faults] == [fault for fault, _, _, _ in pair]
     for fault, name, _, truth in pair:
         low, high = interval(report, fault, name)
@@ -181,6 +181,7 @@ def test_whole_numbers_are_exact(fault: str, params: dict[str, Any]) -> None:
     assert parameters(report, fault) == params
 
 
+@unchecked
 def test_claims_that_are_no_numbers() -> None:
     """NaN is reproduced by what gives NaN, −inf by what gives −inf, and by nothing else."""
     broken = record_of([("linear_normalisation", {"form": "per_step"})], count=20)
@@ -192,11 +193,15 @@ def test_claims_that_are_no_numbers() -> None:
     ]
     assert report.explained_rows == report.rows_total == 20
     one = next(each for record in broken for each in record["candidates"] if each["score"] == "nan")
+    assert stands(broken, "linear_normalisation", {"form": "per_step"})
+    assert not stands(broken, "raw_logit_sum", {})
     one["score"] = "-7.1234"
-    wrong = logpr.audit(broken, model=MODEL)
-    assert wrong.explained_rows < 20
+    assert not stands(broken, "linear_normalisation", {"form": "per_step"})
+    one["score"] = "-inf"
+    assert not stands(broken, "linear_normalisation", {"form": "per_step"})
 
 
+@unchecked
 def test_underflow_is_told_by_where_it_begins() -> None:
     """A product in float32 is −inf beyond about −103 nats, and right before."""
     wild = Toy(scale=9.0)

@@ -31,7 +31,7 @@ from logpr.auditing.reporting.sentence import sentence
 from logpr.auditing.reporting.unmeasured import numbers_alone
 from logpr.auditing.scene.build import Built, build
 from logpr.auditing.search.identify import Progress
-from logpr.auditing.search.judge import Halves, Judgement, judge
+from logpr.auditing.search.judge import HALF, Halves, Judgement, judge
 from logpr.auditing.search.naming import correction, found_in
 from logpr.auditing.search.nearest import nearest
 from logpr.auditing.search.next_input import next_input
@@ -82,6 +82,7 @@ class _Report:
         self._rows, self._claimed, self._declares = rows, claimed, declares
         self._scene, self._evidence = built.scene, built.evidence
         self._model, self._options = model, options
+        self._room = 0.0
         self._declared: Declared = declared_of(declares, summed=claimed.summed)
 
     def made(self) -> AuditReport:
@@ -155,6 +156,8 @@ class _Report:
         leader = found.leader or Trial(Pipeline())
         if found.reproduced is None:
             return found, []
+        if found.computed_in is not None or found.last_digit:
+            self._room = HALF * (found.half_noise or 0.0) + self._last_place(numbers)
         if not self._agrees(leader, numbers):
             lengths, values = self._differing(leader, numbers)
             notes = []
@@ -180,6 +183,11 @@ class _Report:
             found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
         return found, []
 
+    def _last_place(self, numbers: Sequence[int]) -> float:
+        """Return the coarsest last place of the token claims."""
+        tokens = (t for number in numbers for t in self._claimed.claims[number].token_scores or ())
+        return max((token.high - token.low for token in tokens), default=0.0)
+
     def _differing(self, trial: Trial, numbers: Sequence[int]) -> tuple[int, int]:
         """Return how many candidates' token claims are of another length, and of other values."""
         found = step_scores(self._scene, self._declared, trial, numbers)
@@ -190,7 +198,7 @@ class _Report:
                 continue
             if len(tokens) not in (len(found[number].values), len(found[number].values) - 1):
                 lengths += 1
-            elif not agrees(trial, found[number], tokens):
+            elif not agrees(trial, found[number], tokens, room=self._room):
                 values += 1
         return lengths, values
 
@@ -198,7 +206,8 @@ class _Report:
         found = step_scores(self._scene, self._declared, trial, numbers)
         claims = self._claimed.claims
         return all(
-            number in found and agrees(trial, found[number], claims[number].token_scores or ())
+            number in found
+            and agrees(trial, found[number], claims[number].token_scores or (), room=self._room)
             for number in numbers
         )
 

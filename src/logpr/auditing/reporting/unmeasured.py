@@ -136,9 +136,7 @@ def _scene_of_tokens(rows: Sequence[ClaimRow], claimed: Claimed) -> Scene | None
     cases: list[Case] = []
     models: list[LogitsModel | None] = []
     half = 0.0
-    width = 2 + max(len(row.claims) for row in rows)
     for record, row in enumerate(rows):
-        recordings = []
         for place, (candidate, claim) in enumerate(
             zip(row.query.candidates, row.claims, strict=True)
         ):
@@ -150,28 +148,26 @@ def _scene_of_tokens(rows: Sequence[ClaimRow], claimed: Claimed) -> Scene | None
                     number=len(cases),
                     record=record,
                     place=place,
-                    # A context of its own keeps the candidates' rows apart.
                     material=Material(
-                        (place + 1,),
+                        (),
                         (0,) * len(tokens),
                         chars=None if text is None else len(text),
                         bytes=None if text is None else len(text.encode(errors="replace")),
                     ),
                     text=text,
                     shown=text,
+                    owner=len(cases),
                 )
             )
-            if tokens:
-                recordings.append(((place + 1,), (0,) * len(tokens), _table(claim, width)))
-        models.append(LogitsModel.from_rows(recordings, name=row.where) if recordings else None)
+            recording = ((), (0,) * len(tokens), _table(claim))
+            models.append(LogitsModel.from_rows([recording], name=row.where) if tokens else None)
     return Scene(
-        cases=tuple(cases), source=RecordedRows(models, raw=False, top=0), noise=max(half, _LEAST)
+        cases=tuple(cases),
+        source=RecordedRows(models, raw=False, rest=True, top=0),
+        noise=max(half, _LEAST),
     )
 
 
-def _table(claim: Claim, width: int) -> np.ndarray:
+def _table(claim: Claim) -> np.ndarray:
     values = np.array([min(token.value, -1e-12) for token in claim.token_scores or ()])
-    table = np.full((len(values), width), -np.inf)
-    table[:, 0] = values
-    table[:, -1] = np.asarray(log1mexp(values))
-    return table
+    return np.stack([values, np.asarray(log1mexp(values))], axis=1)

@@ -25,13 +25,13 @@ from logpr.auditing.search.race import Targets, Trial
 CHANCE = 0.05
 """A match of the declared computation of which so many are expected by accident is no match."""
 
-_ACCUSED = 1e-3
+_ACCUSED = 0.01
 """The same for a match that accuses: it takes better digits, or more of them."""
 
 _NEAR = 4.0
 """Within so many times the noise of the declared computation, another one is no other."""
 
-_HALF = 3.0
+HALF = 3.0
 """Half-precision computations differ from each other by up to so many times their largest step."""
 
 _MOST_HALF = 0.5
@@ -298,7 +298,7 @@ class _Court:
         )
         return Values(
             self.base.value,
-            self.base.noise + _HALF * per_token * steps * scale,
+            self.base.noise + HALF * per_token * steps * scale,
             self.base.known,
         )
 

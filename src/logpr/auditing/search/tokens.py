@@ -54,16 +54,25 @@ def step_scores(
     return out
 
 
-def agrees(trial: Trial, found: TokenScores, claimed: Sequence[Printed]) -> bool:
-    """Return whether a candidate's token claims are the step scores, in nats or in their unit."""
+def agrees(
+    trial: Trial, found: TokenScores, claimed: Sequence[Printed], *, room: float = 0.0
+) -> bool:
+    """Return whether a candidate's token claims are the step scores, in nats or in their unit.
+
+    `room` is how far each may be off beside its noise, in nats.
+    """
     changed = trial.pipeline.of("unit")
-    if _lies(found, claimed, None):
+    if _lies(found, claimed, None, room):
         return True
-    return changed is not None and changed.fault in _OF_STEPS and _lies(found, claimed, changed.run)
+    if changed is None or changed.fault not in _OF_STEPS:
+        return False
+    return _lies(found, claimed, changed.run, room)
 
 
-def _lies(found: TokenScores, claimed: Sequence[Printed], run: unit.Unit | None) -> bool:
-    values, noise = np.array([found.values]), np.array([found.noise])
+def _lies(
+    found: TokenScores, claimed: Sequence[Printed], run: unit.Unit | None, room: float
+) -> bool:
+    values, noise = np.array([found.values]), np.array([found.noise]) + room
     if run is not None:
         values, noise = run(values, noise, _NO_SHAPE)  # type: ignore[arg-type]
     # Some lists end with END and some do not; END is the last step.
