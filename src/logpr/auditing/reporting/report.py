@@ -14,24 +14,22 @@ from logpr._values import (
     ArmReport,
     AuditAlternative,
     AuditReport,
-    AuditRow,
     Damage,
-    MixedGroup,
     Provenance,
     Untested,
 )
 from logpr._version import __version__
 from logpr.auditing.claims.fingerprints import fingerprints
 from logpr.auditing.claims.values import ClaimRow, Declares
-from logpr.auditing.faults import Change
 from logpr.auditing.faults.totals import declared_totals
-from logpr.auditing.reporting.common import in_common
 from logpr.auditing.reporting.damage import arms, damage
+from logpr.auditing.reporting.held import held_to_tokens
+from logpr.auditing.reporting.rows import groups_of, known, rows_of
 from logpr.auditing.reporting.sentence import sentence
 from logpr.auditing.reporting.unmeasured import numbers_alone
 from logpr.auditing.scene.build import Built, build
 from logpr.auditing.search.identify import Progress
-from logpr.auditing.search.judge import HALF, Halves, Judgement, judge
+from logpr.auditing.search.judge import Halves, Judgement, judge
 from logpr.auditing.search.naming import correction, found_in
 from logpr.auditing.search.nearest import nearest
 from logpr.auditing.search.next_input import next_input
@@ -40,7 +38,6 @@ from logpr.auditing.search.pipeline import Declared, Pipeline
 from logpr.auditing.search.race import Trial
 from logpr.auditing.search.shortlists import with_shortlists
 from logpr.auditing.search.targets import Claimed, claimed_of, declared_of, declares_of_all
-from logpr.auditing.search.tokens import TokenScores, agrees, step_scores
 from logpr.models.base import Model
 
 
@@ -82,7 +79,6 @@ class _Report:
         self._rows, self._claimed, self._declares = rows, claimed, declares
         self._scene, self._evidence = built.scene, built.evidence
         self._model, self._options = model, options
-        self._room = 0.0
         self._declared: Declared = declared_of(declares, summed=claimed.summed)
 
     def made(self) -> AuditReport:
@@ -100,7 +96,7 @@ class _Report:
         ]
         differing: list[str] = []
         if token_claims:
-            found, differing = self._held_to_tokens(found, token_claims)
+            found, differing = held_to_tokens(found, scene, self._declared, claimed, token_claims)
             found, steps = with_shortlists(
                 found, scene, self._declared, claimed, numbers=token_claims, rows=self._rows
             )
@@ -110,7 +106,6 @@ class _Report:
         named = found_in(leader)
         reproduced = found.reproduced or found.base
         explained = self._explained(found, reproduced)
-        true_sums = self._true_sums(found)
         counts = [len(case.material.tokens) for case in scene.cases]
         report = AuditReport(
             verdict=found.verdict,
@@ -122,11 +117,19 @@ class _Report:
             max_residual=self._residual(reproduced, explained),
             expected_accidental_matches=found.expected,
             computed_in=found.computed_in,
-            damage=self._damage(found, reproduced),
+            damage=self._damage(found),
             correction=correction(named),
-            rows=self._audit_rows(found, leader, reproduced, explained, true_sums),
+            rows=rows_of(
+                found,
+                scene,
+                self._declared,
+                claimed,
+                rows=self._rows,
+                explained=explained.tolist(),
+                sums=self._true_sums(found),
+            ),
             shortlist=steps,
-            groups=self._groups(found, explained),
+            groups=groups_of(found, scene, claimed, self._rows),
             arms=self._arms(found, explained),
             findings=fingerprints(self._rows, counts=counts),
             untested=tuple(
@@ -144,72 +147,6 @@ class _Report:
         report = replace(report, flips=0 if report.damage is None else len(report.damage.flips))
         report = replace(report, next_input=next_input(report, found, scene, self._declared))
         return replace(report, sentence=sentence(report, found))
-
-    def _held_to_tokens(
-        self, found: Judgement, numbers: Sequence[int]
-    ) -> tuple[Judgement, list[str]]:
-        """Return the judgement with those computations left that give the claimed tokens too.
-
-        Where the named one does not, that is said; and scores whose own tokens are others' are not
-        called correct.
-        """
-        leader = found.leader or Trial(Pipeline())
-        if found.reproduced is None:
-            return found, []
-        if found.computed_in is not None or found.last_digit:
-            self._room = HALF * (found.half_noise or 0.0) + self._last_place(numbers)
-        if not self._agrees(leader, numbers):
-            lengths, values = self._differing(leader, numbers)
-            notes = []
-            if lengths:
-                notes.append(
-                    f"tokens_not_aligned: {lengths} of {len(numbers)} candidates have token scores "
-                    f"in another number than their steps; they were cut into other tokens, and "
-                    f"only their sums were held against anything"
-                )
-            if values:
-                notes.append(
-                    f"tokens_differ: the token scores of {values} of {len(numbers)} candidates are "
-                    f"not the steps of the computation that gives their scores"
-                )
-                if found.verdict == "correct":
-                    found.verdict = "unexplained"
-            return found, notes
-        standing = [*found.same, *found.standing]
-        fits = [trial for trial in standing if self._agrees(trial, numbers)]
-        found.same = tuple(trial for trial in found.same if trial in fits)
-        found.standing = tuple(trial for trial in found.standing if trial in fits)
-        if found.verdict == "ambiguous" and not found.standing and found.leader is not None:
-            found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
-        return found, []
-
-    def _last_place(self, numbers: Sequence[int]) -> float:
-        """Return the coarsest last place of the token claims."""
-        tokens = (t for number in numbers for t in self._claimed.claims[number].token_scores or ())
-        return max((token.high - token.low for token in tokens), default=0.0)
-
-    def _differing(self, trial: Trial, numbers: Sequence[int]) -> tuple[int, int]:
-        """Return how many candidates' token claims are of another length, and of other values."""
-        found = step_scores(self._scene, self._declared, trial, numbers)
-        lengths = values = 0
-        for number in numbers:
-            tokens = self._claimed.claims[number].token_scores or ()
-            if number not in found:
-                continue
-            if len(tokens) not in (len(found[number].values), len(found[number].values) - 1):
-                lengths += 1
-            elif not agrees(trial, found[number], tokens, room=self._room):
-                values += 1
-        return lengths, values
-
-    def _agrees(self, trial: Trial, numbers: Sequence[int]) -> bool:
-        found = step_scores(self._scene, self._declared, trial, numbers)
-        claims = self._claimed.claims
-        return all(
-            number in found
-            and agrees(trial, found[number], claims[number].token_scores or (), room=self._room)
-            for number in numbers
-        )
 
     def _explained(self, found: Judgement, reproduced: Values) -> np.ndarray:
         inside: np.ndarray = reproduced.reached(self._claimed.targets)
@@ -249,53 +186,9 @@ class _Report:
         ]
         return (*out, *nearest(self._scene, self._declared, self._claimed.targets, found))
 
-    def _audit_rows(
-        self,
-        found: Judgement,
-        leader: Trial,
-        reproduced: Values,
-        explained: np.ndarray,
-        sums: Values,
-    ) -> tuple[AuditRow, ...]:
-        wanted = [n for n in self._claimed.numbers if self._claimed.claims[n].token_scores]
-        told = step_scores(self._scene, self._declared, leader, wanted) if wanted else {}
-        plain = (
-            step_scores(self._scene, self._declared, Trial(Pipeline()), wanted) if wanted else {}
-        )
-        right = found.base.reached(self._claimed.targets)
-        out: list[AuditRow] = []
-        for case in self._scene.cases:
-            number = case.number
-            score = self._claimed.scores[number]
-            tokens = self._claimed.claims[number].token_scores
-            out.append(
-                AuditRow(
-                    id=self._rows[case.record].query.id,
-                    index=case.place,
-                    text=case.shown,
-                    tokens=len(case.material.tokens),
-                    claimed=None if score is None or self._claimed.summed else score.value,
-                    printed=None if score is None or self._claimed.summed else score.text,
-                    low=None if score is None else score.low,
-                    high=None if score is None else score.high,
-                    reproduced=_known(reproduced, number),
-                    true=_known(found.base, number),
-                    logprob=_known(sums, number),
-                    explained=bool(explained[number]),
-                    struck=score is not None and not right[number],
-                    token_texts=case.token_texts,
-                    token_claimed=None
-                    if tokens is None
-                    else tuple(token.value for token in tokens),
-                    token_reproduced=_values(told.get(number)),
-                    token_logprobs=_values(plain.get(number)),
-                )
-            )
-        return tuple(out)
-
-    def _damage(self, found: Judgement, reproduced: Values) -> Damage:
-        del reproduced
-        comparable = not any(change.stage == "unit" for change in self._changes(found))
+    def _damage(self, found: Judgement) -> Damage:
+        changes = () if found.leader is None else found.leader.pipeline.changes
+        comparable = not any(change.stage == "unit" for change in changes)
         return damage(
             self._rows,
             self._scene,
@@ -305,9 +198,6 @@ class _Report:
             higher_wins=self._higher_wins(),
             comparable=comparable,
         )
-
-    def _changes(self, found: Judgement) -> tuple[Change, ...]:
-        return () if found.leader is None else found.leader.pipeline.changes
 
     def _higher_wins(self) -> bool:
         if self._declares.unit == "perplexity":
@@ -325,44 +215,6 @@ class _Report:
             noise=found.base.noise.tolist(),
             higher_wins=self._higher_wins(),
         )
-
-    def _groups(self, found: Judgement, explained: np.ndarray) -> tuple[MixedGroup, ...]:
-        """Return what parts the claims have, or the struck ones where a fault strikes some."""
-        everyone = list(found.numbers)
-        if found.parts:
-            return tuple(
-                MixedGroup(
-                    changes=None
-                    if not part.explained
-                    else (() if part.trial is None else found_in(part.trial)),
-                    rows=tuple(map(self._place, sorted(part.numbers))),
-                    common=()
-                    if part.explained and part.trial is None
-                    else self._common(part.numbers, everyone),
-                )
-                for part in found.parts
-            )
-        right = found.base.reached(self._claimed.targets)
-        struck = [number for number in everyone if not right[number]]
-        if found.leader is None or not struck or len(struck) == len(everyone):
-            return ()
-        del explained
-        return (
-            MixedGroup(
-                changes=found_in(found.leader),
-                rows=tuple(map(self._place, struck)),
-                common=self._common(struck, everyone),
-            ),
-        )
-
-    def _common(self, struck: Sequence[int], everyone: Sequence[int]) -> tuple[str, ...]:
-        inside = set(struck)
-        others = [number for number in everyone if number not in inside]
-        return in_common(self._scene, list(struck), others, rows=self._rows) if others else ()
-
-    def _place(self, number: int) -> tuple[str | int | None, int]:
-        case = self._scene.cases[number]
-        return self._rows[case.record].query.id, case.place
 
     def _warnings(self, found: Judgement) -> tuple[str, ...]:
         out: list[str] = []
@@ -416,16 +268,8 @@ def _by_anything(found: Judgement, explained: np.ndarray) -> list[bool]:
     return out
 
 
-def _known(values: Values, number: int) -> float | None:
-    return float(values.value[number]) if values.known[number] else None
-
-
 def _column(values: Values) -> list[float | None]:
-    return [_known(values, number) for number in range(len(values.value))]
-
-
-def _values(found: TokenScores | None) -> tuple[float, ...] | None:
-    return None if found is None else found.values
+    return [known(values, number) for number in range(len(values.value))]
 
 
 def _declared(declares: Declares, rows: Sequence[ClaimRow]) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,91 @@
+"""Scores with token claims beside them: computations that give the one have to give the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from logpr.auditing.scene.scene import Scene
+from logpr.auditing.search.judge import HALF, Judgement
+from logpr.auditing.search.pipeline import Declared, Pipeline
+from logpr.auditing.search.race import Trial
+from logpr.auditing.search.targets import Claimed
+from logpr.auditing.search.tokens import agrees, step_scores
+
+
+def held_to_tokens(
+    found: Judgement, scene: Scene, declared: Declared, claimed: Claimed, numbers: Sequence[int]
+) -> tuple[Judgement, list[str]]:
+    """Return the judgement with the computations left that give the claimed tokens too, and notes.
+
+    Where the named one does not, that is said; and scores whose own tokens are others' are not
+    called correct.
+    """
+    leader = found.leader or Trial(Pipeline())
+    if found.reproduced is None:
+        return found, []
+    room = 0.0
+    if found.computed_in is not None or found.last_digit:
+        room = HALF * (found.half_noise or 0.0) + _last_place(claimed, numbers)
+    bench = _Tokens(scene, declared, claimed, tuple(numbers), room)
+    if not bench.agrees(leader):
+        return found, bench.differing(found, leader)
+    found.same = tuple(filter(bench.agrees, found.same))
+    found.standing = tuple(filter(bench.agrees, found.standing))
+    if found.verdict == "ambiguous" and not found.standing and found.leader is not None:
+        found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
+    return found, []
+
+
+def _last_place(claimed: Claimed, numbers: Sequence[int]) -> float:
+    """Return the coarsest last place of the token claims."""
+    tokens = (token for n in numbers for token in claimed.claims[n].token_scores or ())
+    return max((token.high - token.low for token in tokens), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    scene: Scene
+    declared: Declared
+    claimed: Claimed
+    numbers: tuple[int, ...]
+    room: float
+
+    def agrees(self, trial: Trial) -> bool:
+        """Return whether all token claims are the steps of a computation."""
+        found = step_scores(self.scene, self.declared, trial, self.numbers)
+        claims = self.claimed.claims
+        return all(
+            number in found
+            and agrees(trial, found[number], claims[number].token_scores or (), room=self.room)
+            for number in self.numbers
+        )
+
+    def differing(self, judgement: Judgement, trial: Trial) -> list[str]:
+        """Say how many candidates' token claims are of another length, and of other values."""
+        found = step_scores(self.scene, self.declared, trial, self.numbers)
+        lengths = values = 0
+        for number in self.numbers:
+            tokens = self.claimed.claims[number].token_scores or ()
+            if number not in found:
+                continue
+            size = len(found[number].values)
+            if len(tokens) not in (size, size - 1):
+                lengths += 1
+            elif not agrees(trial, found[number], tokens, room=self.room):
+                values += 1
+        notes = []
+        if lengths:
+            notes.append(
+                f"tokens_not_aligned: {lengths} of {len(self.numbers)} candidates have token "
+                f"scores in another number than their steps; they were cut into other tokens, and "
+                f"only their sums were held against anything"
+            )
+        if values:
+            notes.append(
+                f"tokens_differ: the token scores of {values} of {len(self.numbers)} candidates "
+                f"are not the steps of the computation that gives their scores"
+            )
+            if judgement.verdict == "correct":
+                judgement.verdict = "unexplained"
+        return notes
