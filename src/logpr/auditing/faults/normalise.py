@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from logpr.auditing.faults._entry import Grid
+from logpr.auditing.faults._sketch import Sketch
 from logpr.auditing.scene.steps import Steps
 from logpr.numerics import log1mexp, logsumexp
 
@@ -161,13 +162,12 @@ def nucleus(steps: Steps, grid: Grid) -> Normalised:
 
 def temperature(steps: Steps, grid: Grid) -> Normalised:
     """Return v = u[t]/T − logsumexp(u/T)."""
-    rows = steps.used_rows()
-    best = rows.max(axis=1)
+    sketch = steps.kept.get("sketch")
+    if not isinstance(sketch, Sketch):
+        sketch = steps.kept["sketch"] = Sketch.of(steps.used_rows())
     scores = np.empty((len(grid), len(steps)))
     for line, heat in enumerate(grid):
-        scaled = (rows - best[:, None]) / heat
-        sums = np.log(np.exp(scaled).sum(axis=1)) + best / heat
-        scores[line] = steps.logit / heat - steps.of_rows(sums)
+        scores[line] = steps.logit / heat - steps.of_rows(sketch.logsumexp(1.0 / heat))
     return _steady(steps, scores, 1.0 / grid[:, None])
 
 
@@ -179,7 +179,8 @@ def over_temperature(steps: Steps, grid: Grid) -> Normalised:
 def double_softmax(steps: Steps, grid: Grid) -> Normalised:
     """Return v = p[t] − log Σ exp(p)."""
     del grid
-    probs = np.exp(steps.used_rows() - steps.row_logz[steps.used][:, None])
+    tokens = steps.tokens_of(steps.used_rows())
+    probs = np.exp(tokens - steps.row_logz[steps.used][:, None])
     sums = np.log(np.exp(probs).sum(axis=1))
     return _steady(steps, np.exp(steps.logprob) - steps.of_rows(sums))
 

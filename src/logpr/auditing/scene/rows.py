@@ -74,19 +74,26 @@ class ModelRows:
             prefix: place for place, prefix in enumerate(dict.fromkeys(p for _, p in asked))
         }
         known = np.array([self._fits(prefix) for prefix in distinct], dtype=np.bool_)
-        rows = np.zeros((len(distinct), self.vocab))
-        wanted = [prefix for prefix, fits in zip(distinct, known, strict=True) if fits]
-        if wanted:
-            try:
-                found = self._shown(wanted)
-                if found.shape[1] != rows.shape[1]:
-                    rows = np.zeros((len(distinct), self.vocab))
-                rows[known] = found
-            except NumbersError:
-                # Recordings and tables hold some prefixes and not others.
-                rows, known = self._one_by_one(list(distinct), known)
+        rows, known = self._found(list(distinct), known)
+        if len(distinct) == len(asked):
+            return rows, known
         place = np.array([distinct[prefix] for _, prefix in asked], dtype=np.int64)
         return rows[place], known[place]
+
+    def _found(self, prefixes: Sequence[Prefix], fits: Known) -> tuple[Rows, Known]:
+        wanted = [prefix for prefix, possible in zip(prefixes, fits, strict=True) if possible]
+        if not wanted:
+            return np.zeros((len(prefixes), self.vocab)), fits
+        try:
+            found = self._shown(wanted)
+        except NumbersError:
+            # Recordings and tables hold some prefixes and not others.
+            return self._one_by_one(prefixes, fits)
+        if fits.all():
+            return found, fits
+        rows = np.zeros((len(prefixes), self.vocab))
+        rows[fits] = found
+        return rows, fits
 
     def _one_by_one(self, prefixes: Sequence[Prefix], fits: Known) -> tuple[Rows, Known]:
         found: list[Rows | None] = []

@@ -27,6 +27,9 @@ END = -1
 _OVER = 1e-3
 """Logits are recorded as float64 of what may have been float32: a rounding over is no fault."""
 
+_SAME = 1e-5
+"""Two logits of one row this near are one logit, recorded twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -143,6 +146,7 @@ def _row(
 ) -> Float64[np.ndarray, " columns"]:
     assert step.logz is not None
     row = np.full(width, -np.inf)
+    known = _end_once(known, width - 2, step.logz)
     row[list(known)] = list(known.values())
     held = float(logsumexp(np.asarray(list(known.values()))))
     if held > step.logz + _OVER:
@@ -154,3 +158,27 @@ def _row(
     if held < step.logz:
         row[-1] = float(log_sub(step.logz, held))
     return row
+
+
+def _end_once(known: Mapping[int, float], end: int, logz: float) -> Mapping[int, float]:
+    """Return the logits without the ids that END, which has a column of its own, is made of.
+
+    Which ids those are is not recorded: the one that has END's own logit; of several, the largest
+    that together are no more than END, as long as there is too much mass.
+    """
+    if end not in known:
+        return known
+    most = known[end]
+    kept = dict(known)
+    same = [token for token in known if token != end and abs(known[token] - most) <= _SAME]
+    if same:
+        del kept[same[0]]
+        return kept
+    taken = -np.inf
+    for token in sorted(known, key=lambda token: -known[token]):
+        both = float(np.logaddexp(taken, known[token]))
+        over = float(logsumexp(np.array([*kept.values()]))) > logz + _OVER
+        if over and token != end and both <= most + _SAME:
+            del kept[token]
+            taken = both
+    return kept

@@ -66,11 +66,13 @@ class Unavailable(Exception):  # noqa: N818 - no fault: the evidence has no such
 class Steps:
     """Columns over the steps of some candidates, `offsets` cutting them up by candidate.
 
-    `rows[row_of[i]]` is the row that step i is read in. `numbers` are the candidates.
+    `rows[row_of[i]]` is the row that step i is read in, and `row_logz` the logsumexp of every row;
+    there are rows beside those that these steps are read in.
     """
 
     readings: tuple[Reading, ...]
     rows: Rows
+    row_logz: Float64[np.ndarray, " rows"]
     row_of: IntSteps
     raw: bool
     step_noise: float
@@ -80,6 +82,8 @@ class Steps:
     """Rows after every prefix of a sequence, where they were asked for."""
     lists: tuple[tuple[tuple[int, ...], ...] | None, ...] = ()
     """The shortlists that were logged with each candidate, a list a step."""
+    kept: dict[str, object] = field(default_factory=dict)
+    """What formulas work out of the rows once for all values of their parameter."""
     rivals: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """For each candidate, for each of its steps, the tokens that its record's candidates have."""
 
@@ -130,11 +134,6 @@ class Steps:
         for place, ids in self.several.items():
             out[place] = float(logsumexp(self.rows[self.row_of[place]][list(ids)]))
         return out
-
-    @cached_property
-    def row_logz(self) -> Float64[np.ndarray, " rows"]:
-        """logsumexp of every row."""
-        return np.reshape(logsumexp(self.rows), len(self.rows))
 
     @cached_property
     def logz(self) -> FloatSteps:
@@ -235,7 +234,8 @@ class Steps:
 
     def used_rows(self) -> Rows:
         """Return the rows that steps are read in, each once, in the order of `used`."""
-        return self.rows if len(self.used) == len(self.rows) else self.rows[self.used]
+        out: Rows = self.rows[self.used]
+        return out
 
     def require_raw(self) -> None:
         """Raise Unavailable where rows are log-probabilities and no logits."""

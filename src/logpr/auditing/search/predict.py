@@ -25,6 +25,7 @@ from logpr.auditing.search.pipeline import (
     step_count,
     without_prompt,
 )
+from logpr.numerics import logsumexp
 
 Points: TypeAlias = dict[str, Grid]
 """For each varying stage, the values of its parameter, all of the same length."""
@@ -57,6 +58,7 @@ class Bench:
     declared: Declared
     numbers: tuple[int, ...]
     _rows: Rows = field(default_factory=lambda: np.zeros((0, 0)))
+    _logz: Float64[np.ndarray, " rows"] = field(default_factory=lambda: np.zeros(0))
     _place: dict[Asked, int] = field(default_factory=dict)
     _missing: set[Asked] = field(default_factory=set)
     _steps: dict[tuple[Key, tuple[int, ...], bool], Steps | None] = field(default_factory=dict)
@@ -87,7 +89,10 @@ class Bench:
         needed = sorted(wanted)
         rows, known = self.scene.source.rows(needed)
         start = len(self._rows)
-        self._rows = rows[known] if not start else np.concatenate([self._rows, rows[known]])
+        fresh = rows if known.all() else rows[known]
+        logz = np.reshape(logsumexp(fresh), len(fresh)) if len(fresh) else np.zeros(0)
+        self._rows = fresh if not start else np.concatenate([self._rows, fresh])
+        self._logz = np.concatenate([self._logz, logz])
         found = [each for each, is_known in zip(needed, known, strict=True) if is_known]
         self._place |= {each: start + place for place, each in enumerate(found)}
         self._missing |= {
@@ -170,15 +175,13 @@ class Bench:
                     return None
                 places.append(place)
             readings.append(read)
-        used, row_of = np.unique(np.asarray(places, dtype=np.int64), return_inverse=True)
-        spots: dict[tuple[int, ...], int] = {}
-        if positions:
-            used, row_of, spots = self._positions(readings, used, row_of)
+        spots = self._positions(readings) if positions else {}
         cases = self.scene.cases
         return Steps(
             readings=tuple(readings),
-            rows=self._rows[used] if len(used) else np.zeros((0, self.scene.source.vocab)),
-            row_of=row_of.astype(np.int64),
+            rows=self._rows,
+            row_logz=self._logz,
+            row_of=np.asarray(places, dtype=np.int64),
             raw=self.scene.source.raw,
             step_noise=self.scene.noise,
             rest=self.scene.source.rest,
@@ -187,24 +190,16 @@ class Bench:
             rivals=tuple(self._rivals(pipeline, number) for number in numbers),
         )
 
-    def _positions(
-        self, readings: Sequence[Reading], used: np.ndarray, row_of: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, dict[tuple[int, ...], int]]:
-        """Add the rows after every prefix of each sequence to those that steps are read in."""
-        known = {int(place): spot for spot, place in enumerate(used)}
-        rows, spots = list(map(int, used)), dict[tuple[int, ...], int]()
+    def _positions(self, readings: Sequence[Reading]) -> dict[tuple[int, ...], int]:
+        """Return where the rows after every prefix of each sequence are, as far as they are."""
+        spots: dict[tuple[int, ...], int] = {}
         for read in readings:
-            record = self.scene.cases[read.number].owner
+            owner = self.scene.cases[read.number].owner
             for cut in range(1, len(read.sequence) + 1):
-                prefix = read.sequence[:cut]
-                place = self._place.get((record, prefix))
-                if place is None:
-                    continue
-                if place not in known:
-                    known[place] = len(rows)
-                    rows.append(place)
-                spots[prefix] = known[place]
-        return np.asarray(rows, dtype=np.int64), row_of, spots
+                place = self._place.get((owner, read.sequence[:cut]))
+                if place is not None:
+                    spots[read.sequence[:cut]] = place
+        return spots
 
     def _aggregate(
         self, pipeline: Pipeline, points: Points, numbers: tuple[int, ...]
