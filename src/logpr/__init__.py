@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
-from logpr import auditing, errors
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from logpr import errors
 from logpr._accuracy import AccuracyTally
-from logpr._audit import audit
 from logpr._next import next_token as next  # noqa: A004 - the verb's name
 from logpr._rank import rank, rank_many
 from logpr._rules import Rule, Totals, length_penalty, pmi, vocab_subset
@@ -34,8 +36,12 @@ from logpr._values import (
     TokenEvidence,
 )
 from logpr._version import __version__
-from logpr.auditing._record import record
 from logpr.models._load import load
+
+if TYPE_CHECKING:
+    from logpr import auditing
+    from logpr._audit import audit
+    from logpr.auditing._record import record
 
 __all__ = [
     "Accuracy",
@@ -74,3 +80,25 @@ __all__ = [
     "score_turns",
     "vocab_subset",
 ]
+
+_LATER = {
+    "audit": "logpr._audit:audit",
+    "auditing": "logpr.auditing:",
+    "record": "logpr.auditing._record:record",
+}
+"""A third of the package that most programs never touch: it is imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Return what is imported late."""
+    if name not in _LATER:
+        msg = f"module 'logpr' has no attribute {name!r}"
+        raise AttributeError(msg)
+    module, _, attribute = _LATER[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    """Return the names that can be had, those that are imported late among them."""
+    return list(__all__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from logpr._score import Settings, as_exact_model
 from logpr._types import Bos, Boundary, End
 from logpr._values import AuditReport, Query
 from logpr.auditing.claims.printed import printed
+from logpr.auditing.claims.scorers import ManyScorer, Scorer
 from logpr.auditing.claims.values import Claim, ClaimRow, Declares, Printed
 from logpr.auditing.reporting.report import Options, audit_rows
 from logpr.auditing.responses.claims import claim_rows
@@ -36,21 +37,9 @@ from logpr.models._load import load
 from logpr.models.base import Halved, Model
 from logpr.numerics import logsumexp
 
-Scorer: TypeAlias = Callable[[str, list[Any]], Any]
-"""(prompt, candidates) -> scores, or (scores, one list of token scores a candidate)."""
-
 _HALVES = ("float16", "bfloat16")
 _SAMPLE = 48
 """Candidates on which half precision is measured."""
-
-
-@runtime_checkable
-class ManyScorer(Protocol):
-    """A scorer that is given all requests at once, as a batched one is."""
-
-    def many(self, queries: Sequence[Query]) -> Sequence[Sequence[float]]:
-        """Return the scores of each query's candidates."""
-        ...
 
 
 def audit(

@@ -13,8 +13,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
-from logpr._audit import ManyScorer, Scorer
 from logpr._values import Query
+from logpr.auditing.claims.scorers import ManyScorer, Scorer
 from logpr.errors import LogprError, QueryError, UnknownNameError, WrongTypeError
 
 _OPTION = "--scorer"

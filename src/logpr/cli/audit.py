@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 import logpr
-from logpr._audit import ManyScorer, Scorer
 from logpr._values import AuditReport
-from logpr.auditing import Declares
+from logpr.auditing.claims.scorers import ManyScorer, Scorer
+from logpr.auditing.claims.values import Declares
 from logpr.cli import _options as opt
 from logpr.cli._command import corrected, given, spelled
 from logpr.cli._lists import ids_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
 from logpr.auditing.scene.layout import Layout
@@ -47,6 +48,7 @@ def _prompt_dropped() -> Change:
     return Change("prompt_dropped", "context", _unconditional)
 
 
+@cache
 def _left_pad(pad_id: int, company: Company) -> Change:
     def run(layout: Layout) -> Layout:
         return replace(layout, context=(pad_id,) * layout.pads(company) + layout.context)
@@ -56,6 +58,7 @@ def _left_pad(pad_id: int, company: Company) -> Change:
     return Change("left_pad_unmasked", "context", run, fixed, tier=tier)
 
 
+@cache
 def _window_restart(window: int, start: str = "none") -> Change:
     def run(layout: Layout) -> Layout:
         tokenizer = layout.scene.tokenizer
@@ -67,6 +70,7 @@ def _window_restart(window: int, start: str = "none") -> Change:
     return Change("window_restart", "context", run, fixed, tier=1)
 
 
+@cache
 def _truncated_context(keep: int) -> Change:
     def run(layout: Layout) -> Layout:
         return replace(layout, context=layout.context[-keep:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
 from logpr.auditing.faults.context import pads_and_companies
@@ -11,6 +12,7 @@ from logpr.auditing.scene.scene import Company, Scene
 from logpr.auditing.scene.steps import Step
 
 
+@cache
 def _pad_counted(pad_id: int, company: Company) -> Change:
     def run(layout: Layout, steps: list[Step]) -> list[Step]:
         whole = layout.sequence
@@ -27,6 +29,7 @@ def _pad_counted(pad_id: int, company: Company) -> Change:
     return Change("pad_counted", "mask", run, fixed, tier=tier)
 
 
+@cache
 def _eos_as_pad_masked(pad_id: int) -> Change:
     def run(layout: Layout, steps: list[Step]) -> list[Step]:
         ends = layout.end_ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def _mean() -> Change:
     return _change("mean", aggregate.divided(lambda shape, _: shape.counts))
 
 
+@cache
 def _mean_over_padded(company: Company = "query") -> Change:
     tier = 1 if isinstance(company, int) else 0
     run = aggregate.divided(lambda shape, _: shape.longest(company))
@@ -56,6 +58,7 @@ _COUNTS: dict[str, Callable[[aggregate.Shape], aggregate.Column]] = {
 }
 
 
+@cache
 def _wrong_count(count: str = "n_plus_1") -> Change:
     def by(shape: aggregate.Shape, grid: Grid) -> aggregate.Column:
         del grid
@@ -80,6 +83,7 @@ _FORMS: dict[str, Callable[[aggregate.Column], aggregate.Column]] = {
 }
 
 
+@cache
 def _penalised(form: str, alpha: float | None = None) -> Change:
     def by(shape: aggregate.Shape, grid: Grid) -> np.ndarray:
         chosen = grid if alpha is None else np.array([float(alpha)])
@@ -100,10 +104,12 @@ def _length_penalty(alpha: float, form: str = "power") -> Change:
 _DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.float64}
 
 
+@cache
 def _product(dtype: str = "float32") -> Change:
     return _change("product_then_log", aggregate.product(_DTYPES[dtype]), (("dtype", dtype),))
 
 
+@cache
 def _mean_probability(log: str = "no") -> Change:
     run = aggregate.mean_probability(log=log == "yes")
     return _change("mean_probability", run, (("log", log),))
