@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from logpr.auditing.reporting.report import Options, audit_rows
 from logpr.auditing.responses.claims import claim_rows
 from logpr.auditing.responses.report import responses_report
 from logpr.auditing.scene.scene import Scene
+from logpr.auditing.search.halves import UNMEASURED, HalfNoise, Halves
 from logpr.auditing.search.identify import Progress
 from logpr.errors import (
     InputError,
@@ -35,6 +36,7 @@ from logpr.io.responses import is_response, read_responses
 from logpr.io.stream import Record, read_records
 from logpr.models._load import load
 from logpr.models.base import Halved, Model
+from logpr.models.logits import LogitsModel
 from logpr.numerics import logsumexp
 
 _HALVES = ("float16", "bfloat16")
@@ -265,43 +267,43 @@ def _claims_of(record: Record, answer: Any, declares: Declares) -> ClaimRow:  # 
 def _number(value: object, where: str) -> Printed:
     # Tensors and NumPy numbers become the float that they are.
     try:
-        return printed(value if isinstance(value, str) else float(value))  # type: ignore[arg-type]
+        return printed(value if isinstance(value, (str, int)) else float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         msg = f"{where} is {value!r}, no number"
         raise WrongTypeError(msg) from error
 
 
-def _halves(model: Model | None) -> Callable[[Scene, Sequence[int]], Mapping[str, float]]:
-    """Return what measures how far half-precision weights move a log-probability, per token."""
+def _halves(model: Model | None) -> Halves:
+    """Return what measures how half-precision weights move log-probabilities."""
 
-    def measure(scene: Scene, numbers: Sequence[int]) -> Mapping[str, float]:
-        out: dict[str, float] = {}
-        cases = [scene.cases[number] for number in numbers[:_SAMPLE]]
-        for dtype in _HALVES:
-            other = _in_half(model, dtype)
-            if other is None:
-                continue
-            moved = 0.0
-            for case in cases:
-                material = case.material
-                prefixes = [
-                    material.context + material.tokens[:place]
-                    for place in range(len(material.tokens))
-                ]
-                prefixes = [prefix for prefix in prefixes if prefix]
-                if not prefixes:
-                    continue
-                tokens = list(material.tokens[len(material.tokens) - len(prefixes) :])
-                rows, known = scene.source.rows([(case.record, prefix) for prefix in prefixes])
-                if not known.all():
-                    continue
-                theirs = _logprobs(np.asarray(other.next_logits(prefixes).logprobs), tokens)
-                mine = _logprobs(rows, tokens)
-                moved = max(moved, float(np.abs(theirs - mine).max()))
-            out[dtype] = moved
-        return out
+    def measure(scene: Scene, numbers: Sequence[int]) -> Mapping[str, HalfNoise]:
+        found = {dtype: _in_half(model, dtype) for dtype in _HALVES}
+        if model is None or isinstance(model, LogitsModel):
+            # Recorded rows are what the claims were computed from, whatever that was computed in.
+            return {}
+        if any(other is None for other in found.values()):
+            return UNMEASURED if model.provenance.backend == "transformers" else {}
+        return {dtype: _moved(scene, numbers[:_SAMPLE], other) for dtype, other in found.items()}
 
     return measure
+
+
+def _moved(scene: Scene, numbers: Sequence[int], other: Any) -> HalfNoise:  # noqa: ANN401 - a model that shows rows
+    largest, sums = 0.0, dict[int, float]()
+    for number in numbers:
+        case = scene.cases[number]
+        context, tokens = case.material.context, case.material.tokens
+        prefixes = [context + tokens[:place] for place in range(len(tokens))]
+        if not prefixes or not context:
+            continue
+        rows, known = scene.source.rows([(case.owner, prefix) for prefix in prefixes])
+        if not known.all():
+            continue
+        theirs = _logprobs(np.asarray(other.next_logits(prefixes).logprobs), list(tokens))
+        moved = theirs - _logprobs(rows, list(tokens))
+        largest = max(largest, float(np.abs(moved).max()))
+        sums[number] = float(moved.sum())
+    return HalfNoise(largest, sums)
 
 
 def _logprobs(rows: np.ndarray, tokens: list[int]) -> np.ndarray:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import logpr
 from logpr import AuditReport, Query
+from logpr.auditing.search import judge
 from logpr.models.builtin.model import LlamaModel
 from logpr.models.table import TableModel
 from tests.auditing import generate
@@ -24,8 +25,20 @@ from tests.models.strategies import CONFIG, llama_folder
 MODEL = Toy()
 ROWS = Rows(MODEL)
 assert settings.default is not None
-few = settings(max_examples=max(6, settings.default.max_examples // 12))
+few = settings(
+    max_examples=max(8, settings.default.max_examples // 12),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 """Every example is a whole audit."""
+
+# Each test is thousands of small calls, all of which other tests make under the checker.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@pytest.fixture
+def singles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out pairs of changes, seconds of a search that is not what is tested here."""
+    monkeypatch.setattr(judge, "pairs", lambda _: iter(()))
 
 
 def audited(
@@ -35,7 +48,7 @@ def audited(
     decimals: int = 4,
     model: Any = MODEL,  # noqa: ANN401 - any model that shows rows
     declares: dict[str, str] | None = None,
-    **said: str,
+    **said: Any,  # noqa: ANN401 - end, boundary, bos
 ) -> AuditReport:
     """Return the audit of what these changes print."""
     rows = ROWS if model is MODEL else Rows(model)
@@ -57,7 +70,7 @@ def standing(report: AuditReport, *, same: bool) -> set[tuple[str, ...]]:
     }
 
 
-@pytest.mark.parametrize("decimals", [2, 3, 4, 6])
+@pytest.mark.parametrize("decimals", [2, 4, 6])
 @pytest.mark.parametrize("end", ["open", "stop"])
 def test_correct_is_correct(decimals: int, end: str) -> None:
     """What was declared is correct, and no fault is named beside it."""
@@ -113,7 +126,7 @@ def test_a_choice_is_named_before_a_fault() -> None:
 
 def test_ascii_characters_are_bytes() -> None:
     """On ASCII text per_char and per_byte are one class; a letter of two bytes parts them."""
-    plain = tuple(piece for piece in "abcde" if piece) + (" ab", " bc", " cab")
+    plain = (*"abcde", " ab", " bc", " cab")
     report = audited(queries(3, 12, pieces=plain), [("per_byte", {})])
     assert report.verdict == "other_definition"
     assert {*ids(report), *(x for (x,) in standing(report, same=True))} == {"per_char", "per_byte"}
@@ -180,13 +193,16 @@ def test_digits_that_cannot_part_two_computations_are_ambiguous() -> None:
     assert report.exit_code == 1
     both = {*ids(report), *(x for each in standing(report, same=False) for x in each)}
     assert {"first_token_only", "min_token"} <= both
-    assert "2 computations" in report.sentence
+    assert "computations give these 10 scores to the printed digits" in report.sentence
     assert report.next_input is not None
     finer = audited(asked, [("first_token_only", {})], model=table, decimals=4)
-    assert (finer.verdict, ids(finer)) == ("fault", ["first_token_only"])
+    assert finer.verdict == "fault"
+    named = {*ids(finer), *(x for each in standing(finer, same=True) for x in each)}
+    # Of two tokens the first alone is all but the last.
+    assert {"first_token_only", "last_token_dropped"} <= named
+    assert "min_token" not in named
 
 
-@pytest.mark.usefixtures("unchecked")  # all pairs are tried
 def test_what_chance_explains_is_not_named() -> None:
     """One claim of two digits is met by some of thousands of computations: nothing is said."""
     asked = [Query.of("ab.", [" a b c", " b"])]
@@ -207,7 +223,7 @@ def test_whole_numbers_are_not_enough(changes: list[Change]) -> None:
     assert report.exit_code == 2
 
 
-@pytest.mark.usefixtures("unchecked")  # all pairs are tried
+@pytest.mark.usefixtures("singles")
 def test_claims_all_alike_are_no_scores() -> None:
     """One number for all candidates is reproduced by nothing, and said to be one number."""
     asked = queries(5, 12)
@@ -220,10 +236,10 @@ def test_claims_all_alike_are_no_scores() -> None:
     assert "all_equal" in {finding.id for finding in report.findings}
 
 
-@pytest.mark.usefixtures("unchecked")  # as above
+@pytest.mark.usefixtures("singles")
 def test_numbers_of_nothing_are_unexplained() -> None:
     """Random numbers are not explained, and how near anything came is told."""
-    asked = queries(6, 16)
+    asked = queries(6, 8)
     rng = np.random.default_rng(6)
     records = generate.records(asked, claims(asked, [], model=MODEL), 4)
     for record in records:

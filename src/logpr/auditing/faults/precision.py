@@ -28,8 +28,18 @@ def half_log_softmax(dtype: HalfType) -> Formula:
             return rounded(logit - sums + shift, dtype)
 
         middle, low, high = scores(0.0), scores(-noise), scores(noise)
-        # A logit within noise of where rounding turns over may fall to either side.
-        spread = np.maximum(high - middle, middle - low) + noise
+        # A logit within noise of where rounding turns over may fall to either side; and torch on a
+        # CPU rounds logsumexp − max before it takes it off, where on a GPU it does not.
+        best = steps.of_rows(rows.max(axis=1))
+        own = rounded(steps.logit, dtype)
+        others = [
+            rounded(own - best - rounded(sums - best + shift, dtype), dtype)
+            for shift in (-noise, noise)
+        ]
+        spread = np.maximum(high - middle, middle - low)
+        for other in others:
+            spread = np.fmax(spread, np.abs(other - middle))
+        spread = spread + noise
         return middle[None, :], spread[None, :]
 
     return run

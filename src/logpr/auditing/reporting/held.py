@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logpr.auditing.scene.scene import Scene
-from logpr.auditing.search.judge import HALF, Judgement
+from logpr.auditing.search.judge import HALF, Judgement, middle
+from logpr.auditing.search.panel import predict_all
 from logpr.auditing.search.pipeline import Declared, Pipeline
 from logpr.auditing.search.race import Trial
 from logpr.auditing.search.targets import Claimed
 from logpr.auditing.search.tokens import agrees, step_scores
+
+_FEW = 6
+"""Fewer tokens than these say no more than their sums."""
 
 
 def held_to_tokens(
@@ -24,6 +28,8 @@ def held_to_tokens(
     leader = found.leader or Trial(Pipeline())
     if found.reproduced is None:
         return found, []
+    if found.verdict == "not_enough_precision" and found.leader is not None:
+        return _by_tokens(found, scene, declared, claimed, numbers), []
     room = 0.0
     if found.computed_in is not None or found.last_digit:
         room = HALF * (found.half_noise or 0.0) + _last_place(claimed, numbers)
@@ -35,6 +41,36 @@ def held_to_tokens(
     if found.verdict == "ambiguous" and not found.standing and found.leader is not None:
         found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
     return found, []
+
+
+def _by_tokens(
+    found: Judgement, scene: Scene, declared: Declared, claimed: Claimed, numbers: Sequence[int]
+) -> Judgement:
+    """Return the judgement on a few scores whose many tokens say what the sums alone could not."""
+    assert found.leader is not None
+    bench = _Tokens(scene, declared, claimed, tuple(numbers), _last_place(claimed, numbers))
+    standing = [found.leader, *found.same, *found.standing]
+    fitting = [trial for trial in standing if bench.agrees(trial)]
+    size = sum(len(claimed.claims[number].token_scores or ()) for number in numbers)
+    if size < _FEW:
+        return found
+    if not fitting:
+        found.verdict, found.leader, found.expected = "unexplained", None, None
+        found.reproduced, found.same, found.standing = found.base, (), ()
+        return found
+    least = min(trial.pipeline.freedom for trial in fitting)
+    best = [trial for trial in fitting if trial.pipeline.freedom == least]
+    best.sort(key=lambda trial: not trial.pipeline.choices_only)
+    found.leader = best[0]
+    found.verdict = "other_definition" if found.leader.pipeline.choices_only else "fault"
+    if len(best) > 1:
+        found.verdict = "ambiguous"
+    found.same, found.standing = (), tuple(trial for trial in fitting if trial is not best[0])
+    found.reproduced = predict_all(
+        scene, declared, found.leader.pipeline, middle(found.leader), range(len(scene.cases))
+    )
+    found.expected = None
+    return found
 
 
 def _last_place(claimed: Claimed, numbers: Sequence[int]) -> float:
@@ -57,7 +93,13 @@ class _Tokens:
         claims = self.claimed.claims
         return all(
             number in found
-            and agrees(trial, found[number], claims[number].token_scores or (), room=self.room)
+            and agrees(
+                trial,
+                found[number],
+                claims[number].token_scores or (),
+                declared=self.declared,
+                room=self.room,
+            )
             for number in self.numbers
         )
 
@@ -72,7 +114,7 @@ class _Tokens:
             size = len(found[number].values)
             if len(tokens) not in (size, size - 1):
                 lengths += 1
-            elif not agrees(trial, found[number], tokens, room=self.room):
+            elif not agrees(trial, found[number], tokens, declared=self.declared, room=self.room):
                 values += 1
         notes = []
         if lengths:

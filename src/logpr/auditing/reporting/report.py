@@ -21,6 +21,7 @@ from logpr._values import (
 from logpr._version import __version__
 from logpr.auditing.claims.fingerprints import fingerprints
 from logpr.auditing.claims.values import ClaimRow, Declares
+from logpr.auditing.faults import FAULTS
 from logpr.auditing.faults.totals import declared_totals
 from logpr.auditing.reporting.damage import arms, damage
 from logpr.auditing.reporting.held import held_to_tokens
@@ -28,8 +29,9 @@ from logpr.auditing.reporting.rows import groups_of, known, rows_of
 from logpr.auditing.reporting.sentence import sentence
 from logpr.auditing.reporting.unmeasured import numbers_alone
 from logpr.auditing.scene.build import Built, build
+from logpr.auditing.search.halves import Halves
 from logpr.auditing.search.identify import Progress
-from logpr.auditing.search.judge import Halves, Judgement, judge
+from logpr.auditing.search.judge import Judgement, judge
 from logpr.auditing.search.naming import correction, found_in
 from logpr.auditing.search.nearest import nearest
 from logpr.auditing.search.next_input import next_input
@@ -91,6 +93,13 @@ class _Report:
             halves=self._options.halves,
             progress=self._options.progress,
         )
+        counts = [len(case.material.tokens) for case in scene.cases]
+        findings = fingerprints(self._rows, counts=counts)
+        if found.computed_in is not None and any(f.id == "power_of_two_grid" for f in findings):
+            # Half-precision weights alone leave no grid: the log-softmax was rounded too.
+            found.verdict, dtype = "fault", found.computed_in
+            found.leader = Trial(Pipeline((FAULTS["half_precision"].apply(dtype=dtype),)))
+            found.computed_in = None
         token_claims = [
             number for number in claimed.numbers if claimed.claims[number].token_scores is not None
         ]
@@ -106,7 +115,6 @@ class _Report:
         named = found_in(leader)
         reproduced = found.reproduced or found.base
         explained = self._explained(found, reproduced)
-        counts = [len(case.material.tokens) for case in scene.cases]
         report = AuditReport(
             verdict=found.verdict,
             sentence="",
@@ -131,7 +139,7 @@ class _Report:
             shortlist=steps,
             groups=groups_of(found, scene, claimed, self._rows),
             arms=self._arms(found, explained),
-            findings=fingerprints(self._rows, counts=counts),
+            findings=findings,
             untested=tuple(
                 Untested(ids=tuple(sorted(ids)), needs=needs)
                 for needs, ids in sorted(found.lacking.items())

@@ -20,9 +20,14 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR09
     said = dict(report.declared)
     what = declared_phrase(said)
     tally = f"reproduced to the printed digits, {report.explained_rows} of {total}"
+    if report.verdict == "correct" and report.computed_in is not None:
+        return (
+            f"{these} {are} {what}, as declared, within the rounding of {report.computed_in}: "
+            f"{report.explained_rows} of {total}, up to {report.max_residual or 0.0:.2g} off what "
+            f"float32 gives."
+        )
     if report.verdict == "correct":
-        half = "" if report.computed_in is None else f", computed in {report.computed_in}"
-        return f"{these} {are} {what}, as declared{half}: {tally}."
+        return f"{these} {are} {what}, as declared: {tally}."
     if report.verdict == "fault":
         if found.parts:
             return _mixed(report, what)
@@ -53,9 +58,10 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR09
     if found.parts:
         return _mixed(report, what)
     if found.leader is None and report.explained_rows == total:
+        notes = [note for note in report.warnings if note.startswith("tokens_")]
         return (
             f"{these} {are} {what}, and the token scores beside them are not its steps: "
-            f"{report.warnings[0].partition(': ')[2]}."
+            f"{notes[-1].partition(': ')[2] if notes else 'they differ'}."
         )
     return (
         f"{these} {are} not {what}, and none of {report.hypotheses:,} computations tried gives "

@@ -17,7 +17,7 @@ from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.identify import Search
 from logpr.auditing.search.panel import Values
 from logpr.auditing.search.pipeline import Pipeline
-from logpr.auditing.search.predict import Bench
+from logpr.auditing.search.predict import ROW_BYTES, Bench
 
 _CLAIMS = 12
 """More claims than these make chance smaller still, and nothing else."""
@@ -27,14 +27,26 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """The share of its range that each of some claims takes, smallest first."""
+    """Some claims, the widths of their intervals, and how far predictions for them spread.
 
-    shares: Float64[np.ndarray, " claims"]
+    `spread` is 0 where a claim tells nothing.
+    """
+
+    numbers: tuple[int, ...]
+    width: Float64[np.ndarray, " claims"]
+    noise: Float64[np.ndarray, " claims"]
+    spread: Float64[np.ndarray, " claims"]
+    records: int
 
     @classmethod
     def of(cls, search: Search, base: Values, possible: Sequence[Change]) -> Chance:
-        """Return the shares of the first claims of a search."""
+        """Return what the first claims of a search can tell."""
+        scene = search.scene
         numbers = distinct(search)[:_CLAIMS]
+        # Rows of every prefix of a prompt are asked for too: of wide ones fewer claims have to do.
+        size = max((scene.cases[number].material.length for number in numbers), default=1)
+        fits = max(2, ROW_BYTES // (8 * max(1, scene.source.vocab) * max(1, size)))
+        numbers = numbers[:fits]
         tries = [
             Pipeline((change,))
             for change in possible
@@ -48,25 +60,44 @@ class Chance:
                 tables.append(bench.predict(pipeline, {}).values[0])
             except Unavailable:
                 continue
-        shares = []
+        spreads = np.zeros(len(numbers))
         for place, number in enumerate(numbers):
             seen = np.array([table[place] for table in tables])
             seen = seen[np.isfinite(seen)]
-            spread = 0.0
-            if len(seen) > 1:
+            # Where a claim is not finite, every scorer that fails there says the same.
+            if len(seen) > 1 and np.isfinite(search.targets.low[number]):
                 low, high = np.quantile(seen, (0.1, 0.9))
-                spread = float(high - low)
-            if not np.isfinite(search.targets.low[number]):
-                # Every scorer that fails there says the same.
-                shares.append(1.0)
-                continue
-            width = float(search.targets.width[number] + 2 * base.noise[number])
-            shares.append(min(1.0, max(_LEAST, width / spread)) if spread > 0 else 1.0)
-        return cls(np.sort(np.asarray(shares, dtype=np.float64)))
+                spreads[place] = float(high - low)
+        return cls(
+            tuple(numbers),
+            search.targets.width[numbers],
+            base.noise[numbers],
+            spreads,
+            len({scene.cases[number].record for number in numbers}),
+        )
 
-    def expected(self, hypotheses: int, *, solved: int = 0) -> float:
-        """Return how many of so many wrong hypotheses would fit all claims by accident."""
-        return float(hypotheses * np.prod(self.shares[solved:]))
+    def expected(
+        self,
+        hypotheses: int,
+        *,
+        solved: int = 0,
+        leader: Values | None = None,
+        shares: bool = False,
+    ) -> float:
+        """Return how many of so many wrong hypotheses would fit all claims by accident.
+
+        Args:
+            hypotheses: that were tried.
+            solved: parameters that were fitted to claims.
+            leader: the computation that fits: what is rounded coarsely meets more claims.
+            shares: whether a record's claims sum to 1, so that one of them says nothing new.
+        """
+        noise = self.noise if leader is None else leader.noise[list(self.numbers)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            taken = (self.width + 2 * np.fmax(noise, self.noise)) / self.spread
+        taken = np.sort(np.clip(np.nan_to_num(taken, nan=1.0, posinf=1.0), _LEAST, 1.0))
+        free = solved + (self.records if shares else 0)
+        return float(hypotheses * np.prod(taken[free:]))
 
 
 def distinct(search: Search) -> list[int]:

@@ -6,7 +6,7 @@ precision; pairs; and where nothing explains all claims, the largest part that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from logpr._values import MixedGroup
 from logpr._values.audit import AuditVerdict
 from logpr.auditing.scene.scene import Scene
 from logpr.auditing.search.chance import Chance
+from logpr.auditing.search.halves import HalfNoise, Halves, fits
 from logpr.auditing.search.identify import Found, Progress, Search
 from logpr.auditing.search.mixed import Part, parts_of
 from logpr.auditing.search.panel import Values, predict_all, telling_order
@@ -45,9 +46,6 @@ _COMPARED = 200
 
 _COARSE = 0.5
 """Claims rounded to whole nats do not show what tells scorers apart."""
-
-Halves = Callable[[Scene, Sequence[int]], Mapping[str, float]]
-"""From candidates to each half type's largest departure per token from the running precision."""
 
 
 @dataclass(slots=True)
@@ -116,7 +114,7 @@ class _Court:
     every: Changes
     """All batch sizes and windows: for singles, which are few."""
     halves: Halves
-    _half: Mapping[str, float] | None = None
+    _half: Mapping[str, HalfNoise] | None = None
 
     def sit(self) -> Judgement:
         """Go through the preferences, one after the other."""
@@ -186,7 +184,10 @@ class _Court:
         if self._is_declared(leader, lead):
             return self._declared(found, before)
         solved = len(leader.solved)
-        expected = chance.expected(before + found.tried, solved=solved)
+        unit = leader.pipeline.of("unit") or self.search.declared.unit
+        expected = chance.expected(
+            before + found.tried, solved=solved, leader=lead, shares=unit.fault == "choice_prob"
+        )
         if solved and self._half_says(before + found.tried, solved):
             half = self._in_half(self.base.within(self._targets, self._numbers))
             if half is not None:
@@ -253,6 +254,8 @@ class _Court:
         but for a hair, and no fault.
         """
         at = list(self._numbers)
+        if self._cut_off():
+            return bool(self._beside(lead, self._near(digits=1.0)))
         wide = self._near(digits=1.0 if leader.solved else 0.0)
         with np.errstate(invalid="ignore"):
             near = np.abs(lead.value - self.base.value)[at] <= 1.5 * wide.noise[at]
@@ -262,6 +265,27 @@ class _Court:
         out = self._rounded()
         out.standing, out.tried = tuple(found.standing), before + found.tried + 1
         return out
+
+    def _beside(self, lead: Values, wide: Values) -> bool:
+        """Return whether a computation differs from the declared one by no more than that."""
+        at = list(self._numbers)
+        with np.errstate(invalid="ignore"):
+            return bool((np.abs(lead.value - self.base.value)[at] <= 1.5 * wide.noise[at]).all())
+
+    def _cut_off(self) -> bool:
+        """Return whether the claims are the declared numbers with their further digits cut off.
+
+        All lie on one side of the truth then, by less than one in the last place.
+        """
+        at = list(self._numbers)
+        room = (_NEAR * self.base.noise)[at]
+        width = self._targets.width[at]
+        with np.errstate(invalid="ignore"):
+            middle_of = (self._targets.low + self._targets.high)[at] / 2.0
+            off = middle_of - self.base.value[at]
+        up = (off >= -room) & (off <= width + room)
+        down = (off <= room) & (off >= -width - room)
+        return bool(up.all() or down.all())
 
     def _rounded(self) -> Judgement:
         """Return `correct` of claims that are the declared numbers but for their rounding."""
@@ -283,33 +307,27 @@ class _Court:
         value = value[np.isfinite(value)]
         return bool(np.abs(value - np.round(value)).max(initial=0.0) > 1e-3)  # noqa: PLR2004
 
-    def _half_noise(self) -> Mapping[str, float]:
+    def _half_noise(self) -> Mapping[str, HalfNoise]:
         if self._half is None:
             self._half = self.halves(self.search.scene, self._numbers)
         return self._half
 
-    def _loose(self, per_token: float) -> Values:
-        """Return the declared computation with the noise that a half type brings."""
+    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each candidate's steps, and how a nat of log Pr moves its declared number."""
+        cases = self.search.scene.cases
         steps = np.array(
-            [
-                len(case.material.tokens) + bool(case.material.end_ids)
-                for case in self.search.scene.cases
-            ],
+            [len(case.material.tokens) + bool(case.material.end_ids) for case in cases],
             dtype=np.float64,
         )
         # Noise was carried through rule and unit; a larger one scales alike to first order.
-        scale = np.where(
-            steps > 0, self.base.noise / np.maximum(self._own_noise * steps, 1e-300), 1
-        )
-        return Values(
-            self.base.value,
-            self.base.noise + HALF * per_token * steps * scale,
-            self.base.known,
-        )
+        own = np.maximum(self.search.scene.noise * steps, 1e-300)
+        return steps, np.where(steps > 0, self.base.noise / own, 1.0)
 
-    @property
-    def _own_noise(self) -> float:
-        return self.search.scene.noise
+    def _loose(self, per_token: float) -> Values:
+        """Return the declared computation with the noise that a half type brings."""
+        steps, scale = self._scale()
+        room = self.base.noise + HALF * per_token * steps * scale
+        return Values(self.base.value, room, self.base.known)
 
     def _in_half(self, right: np.ndarray) -> Judgement | None:
         """Return `correct`, computed in half precision, where that explains all claims."""
@@ -322,11 +340,19 @@ class _Court:
         ):
             # No half type is that far off: the weights need not be rounded to see it.
             return None
-        for name, per_token in sorted(self._half_noise().items(), key=lambda item: item[1]):
-            loose = self._loose(per_token)
-            if loose.within(self._targets, self._numbers).all():
+        _, scale = self._scale()
+        off = (self._targets.low + self._targets.high) / 2.0 - self.base.value
+        for name, noise in sorted(self._half_noise().items(), key=lambda item: item[1].largest):
+            loose = self._loose(noise.largest)
+            if not loose.within(self._targets, self._numbers).all():
+                continue
+            at = [n for n in self._numbers if n in noise.moved and np.isfinite(off[n])]
+            moved = np.array([noise.moved[number] for number in at]) * scale[at]
+            width = self._targets.width[at]
+            # A perplexity falls where log Pr rises.
+            if fits(off[at], moved, width) or fits(off[at], -moved, width):
                 out = self._out("correct")
-                out.reproduced, out.computed_in, out.half_noise = loose, name, per_token
+                out.reproduced, out.computed_in, out.half_noise = loose, name, noise.largest
                 return out
         return None
 
@@ -335,7 +361,7 @@ class _Court:
         noise = self._half_noise()
         if not noise:
             return False
-        loose = self._loose(max(noise.values()))
+        loose = self._loose(max(each.largest for each in noise.values()))
         if not loose.within(self._targets, self._numbers).all():
             return False
         at = list(self._numbers)
@@ -357,7 +383,8 @@ class _Court:
         if largest is None:
             return out
         out.expected = largest.expected
-        if faulty is not None and faulty.trial is not None:
+        lost = sum(len(part.numbers) for part in parts if not part.explained)
+        if faulty is not None and faulty.trial is not None and lost <= len(faulty.numbers):
             out.leader, out.expected = faulty.trial, faulty.expected
             out.verdict = "other_definition" if faulty.trial.pipeline.choices_only else "fault"
             out.reproduced = self._predicted(faulty.trial)

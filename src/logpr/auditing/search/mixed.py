@@ -95,7 +95,7 @@ def _best(
     if len(mine) < _LEAST_ROWS:
         return None
     part = Search(search.scene, search.declared, search.targets, mine)
-    expected = Chance.of(part, base, possible).expected(tested)
+    expected = Chance.of(part, base, possible).expected(tested, leader=values)
     return None if expected > _CHANCE else Part(mine, trial, explained=True, expected=expected)
 
 

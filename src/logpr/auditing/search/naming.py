@@ -12,7 +12,7 @@ from logpr.auditing.search.pipeline import Pipeline
 from logpr.auditing.search.race import Trial
 
 _ROOM = 1e-5
-PAGES = "faults/"
+PAGES = "docs/faults/"
 """Where the page of an entry stands in the documentation."""
 
 

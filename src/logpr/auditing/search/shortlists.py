@@ -18,6 +18,9 @@ from logpr.auditing.search.race import Trial
 from logpr.auditing.search.targets import Claimed
 from logpr.auditing.search.tokens import implied_shortlists
 
+_PLAINLY = 6.0
+"""Half last places that the middle step has to gain for lists to be the reason."""
+
 _OURS = (
     "shortlist_softmax",
     "shortlist_given",
@@ -59,7 +62,10 @@ def with_shortlists(
     room = np.array(spread)
     above = int(np.count_nonzero(excess > room))
     expected = float(found.tried * 0.5 ** max(1, above))
-    if not (excess >= -2 * room).all() or expected > CHANCE or not _sums(claimed, numbers):
+    # Digits that were cut off, or another build of the model, move every step a little one way.
+    plain = float(np.median(excess)) <= _PLAINLY * float(room.max())
+    astray = not (excess >= -2 * room).all()
+    if plain or astray or expected > CHANCE or not _sums(claimed, numbers):
         return found, ()
     found.verdict = "fault"
     found.leader = Trial(Pipeline((FAULTS["shortlist_unknown"].apply(),)))

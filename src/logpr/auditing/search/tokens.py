@@ -55,18 +55,21 @@ def step_scores(
 
 
 def agrees(
-    trial: Trial, found: TokenScores, claimed: Sequence[Printed], *, room: float = 0.0
+    trial: Trial,
+    found: TokenScores,
+    claimed: Sequence[Printed],
+    *,
+    declared: Declared,
+    room: float = 0.0,
 ) -> bool:
     """Return whether a candidate's token claims are the step scores, in nats or in their unit.
 
     `room` is how far each may be off beside its noise, in nats.
     """
-    changed = trial.pipeline.of("unit")
     if _lies(found, claimed, None, room):
         return True
-    if changed is None or changed.fault not in _OF_STEPS:
-        return False
-    return _lies(found, claimed, changed.run, room)
+    changed = trial.pipeline.of("unit") or declared.unit
+    return changed.fault in _OF_STEPS and _lies(found, claimed, changed.run, room)
 
 
 def _lies(
