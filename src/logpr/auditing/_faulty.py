@@ -44,7 +44,7 @@ def faulty_scorer(
     >>> from logpr.auditing import faulty_scorer
     >>> mean = faulty_scorer("mean", model="builtin")
     >>> [round(score, 3) for score in mean("The cat sat on the", [" mat.", " of."])]
-    [-6.152, -11.609]
+    [-3.995, -11.611]
 
     Args:
         faults: ids of the zoo, none for the correct scorer; for two with parameters each a tuple,

@@ -96,8 +96,9 @@ class Chance:
         with np.errstate(divide="ignore", invalid="ignore"):
             taken = (self.width + 2 * np.fmax(noise, self.noise)) / self.spread
         taken = np.sort(np.clip(np.nan_to_num(taken, nan=1.0, posinf=1.0), _LEAST, 1.0))
-        free = solved + (self.records if shares else 0)
-        return float(hypotheses * np.prod(taken[free:]))
+        # Of claims that sum to 1 any one says nothing new: one a record, the widest.
+        told = len(taken) - (self.records if shares else 0)
+        return float(hypotheses * np.prod(taken[solved : max(told, solved)]))
 
 
 def distinct(search: Search) -> list[int]:

@@ -48,9 +48,9 @@ def fits(
 ) -> bool:
     """Return whether departures look like those of a half type.
 
-    They are no larger than its roundings make them, lie on both sides of 0, are never 0 more often
-    than the printed digits make them so, and lie nearer to the departures of the rounded weights
-    than to none: of numbers that are off for another reason, those would be so much noise more.
+    They are no larger than its roundings make them, lie on both sides of 0, are 0 no more often
+    than the printed digits make them so, and do not go against the departures of the rounded
+    weights: Σ off · theirs is no further below 0 than chance puts it, one standard error.
 
     Args:
         off: claimed − declared.
@@ -64,9 +64,9 @@ def fits(
     spread = max(float(np.std(off)), 1e-300)
     hidden = np.clip(width / max(own, 1e-300), 0.0, 1.0)
     at_zero = float(np.mean(np.abs(off) <= width / 2.0))
-    return (
+    return bool(
         own <= _SIZE * size
         and abs(float(np.mean(off))) * np.sqrt(len(off)) <= _ASTRAY * spread
         and at_zero <= 3.0 * float(np.mean(hidden)) + 0.2
-        and float(np.sum((off - theirs) ** 2)) <= float(np.sum(off**2))
+        and float(np.sum(off * theirs)) >= -size * own * np.sqrt(len(off))
     )
