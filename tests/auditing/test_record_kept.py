@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import logpr
 from logpr.auditing._record import read_recorded, record, recover
 from logpr.auditing._recording import dump as dump_room
 from logpr.auditing._recording import growing as growing_room
@@ -328,3 +329,23 @@ def test_no_room_at_the_end_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert recover(path) == 1
     assert ids(path) == [0]
     assert files(tmp_path) == ["r.npz"]
+
+
+def test_rows_rounded_to_float16_accuse_nobody(tmp_path: Path) -> None:
+    """A correct scorer's recording keeps its verdict when the recorder rounds its rows."""
+    path = tmp_path / "half.npz"
+    rng = np.random.default_rng(1)
+    with record(path, dtype="float16") as recorder:
+        for _ in range(4):
+            candidates = []
+            for _ in range(3):
+                rows = rng.normal(scale=6.0, size=(4, 60))
+                tokens = rng.integers(0, 60, size=4)
+                logz = np.log(np.exp(rows).sum(axis=1))
+                score = float((rows[np.arange(4), tokens] - logz).sum())
+                ids = tokens.tolist()
+                candidates.append({"token_ids": ids, "logits": rows, "score": f"{score:.4f}"})
+            for candidate in candidates:
+                prompt = rng.integers(0, 60, size=5).tolist()
+                recorder.add(prompt_ids=prompt, candidates=[candidate])
+    assert logpr.audit(path).verdict == "correct"

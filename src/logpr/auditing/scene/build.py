@@ -28,6 +28,8 @@ from logpr.tokens.base import Tokenizer
 _EPS = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 16.0
 """A log-softmax in float32 over logits of this size, in units of its last place."""
+_ROUNDED_ROWS = 2.0**-6
+"""Nats by which rounding logits of up to 32 to float16 moves a log-probability: one last place."""
 _MOST_PADS = 5
 
 
@@ -159,6 +161,9 @@ def _of_model(
     tokenizer = model.tokenizer
     # The claims have noise of their own, as large as the evidence's.
     noise = max(2.0 * model.provenance.noise_per_token, _ROUNDINGS * _EPS)
+    if model.provenance.backend == "logits" and model.provenance.dtype == "float16":
+        # Rows that a recorder rounded: the claims were computed before that.
+        noise = max(noise, _ROUNDED_ROWS)
     return Scene(
         cases=tuple(cases),
         source=ModelRows(model),
