@@ -115,6 +115,9 @@ def _truncations(scene: Scene) -> Sequence[Change]:
     return tuple(_truncated_context(keep) for keep in keeps)
 
 
+PAD_ID = ParameterSpec("pad_id", "enumerated", "special ids and 0")
+COMPANY = ParameterSpec("company", "enumerated", "query, file, or a batch size")
+
 ENTRIES = (
     Fault(
         "prompt_dropped",
@@ -129,10 +132,7 @@ ENTRIES = (
         "fault",
         _pads,
         _left_pad,
-        (
-            ParameterSpec("pad_id", "enumerated", "special ids and 0"),
-            ParameterSpec("company", "enumerated", "query, file, or a batch size"),
-        ),
+        (PAD_ID, COMPANY),
     ),
     Fault(
         "window_restart",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
-from logpr.auditing.faults.context import pads_and_companies
+from logpr.auditing.faults._entry import Change, Fault
+from logpr.auditing.faults.context import COMPANY, PAD_ID, pads_and_companies
 from logpr.auditing.scene.layout import Layout
 from logpr.auditing.scene.scene import Company, Scene
 from logpr.auditing.scene.steps import Step
@@ -57,10 +57,7 @@ ENTRIES = (
         "fault",
         _pads,
         _pad_counted,
-        (
-            ParameterSpec("pad_id", "enumerated", "special ids and 0"),
-            ParameterSpec("company", "enumerated", "query, file, or a batch size"),
-        ),
+        (PAD_ID, COMPANY),
     ),
     Fault(
         "eos_as_pad_masked",
@@ -68,6 +65,6 @@ ENTRIES = (
         "fault",
         _masked,
         _eos_as_pad_masked,
-        (ParameterSpec("pad_id", "enumerated", "special ids and 0"),),
+        (PAD_ID,),
     ),
 )

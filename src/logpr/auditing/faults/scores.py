@@ -47,18 +47,17 @@ def _varying(
     axis: Callable[[Scene], Axis],
     spec: ParameterSpec,
     *,
-    fixed: Parameters = (),
     needs: str = "row",
 ) -> Fault:
     def apply(**given: float) -> Change:
         value = given[spec.name]
-        return _change(fault, _at(run, value), (*fixed, (spec.name, value)), needs=needs, tier=2)
+        return _change(fault, _at(run, value), ((spec.name, value),), needs=needs, tier=2)
 
     return Fault(
         fault,
         "normalise",
         "fault",
-        lambda scene: (_change(fault, run, fixed, axis=axis(scene), needs=needs),),
+        lambda scene: (_change(fault, run, axis=axis(scene), needs=needs),),
         apply,
         (spec,),
     )

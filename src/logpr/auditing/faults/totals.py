@@ -12,7 +12,7 @@ from logpr._rules import STANDING, rule_named
 from logpr._values.audit import FaultKind
 from logpr.auditing.faults import aggregate, unit
 from logpr.auditing.faults._entry import Axis, Change, Fault, Grid, Parameters, ParameterSpec
-from logpr.auditing.faults.context import companies
+from logpr.auditing.faults.context import COMPANY, companies
 from logpr.auditing.scene.scene import Company, Scene
 from logpr.errors import QueryError
 
@@ -157,7 +157,7 @@ AGGREGATES = (
         "mean_over_padded",
         "fault",
         _mean_over_padded,
-        ParameterSpec("company", "enumerated", "query, file, or a batch size"),
+        COMPANY,
         ways=_mean_over_padded_changes,
     ),
     _entry("mean_with_prompt_length", "fault", _with_prompt),
@@ -200,13 +200,9 @@ AGGREGATES = (
 )
 
 
-def _unit(fault: str, run: unit.Unit) -> Change:
-    return Change(fault, "unit", run)
-
-
 def _unit_entry(fault: str, kind: FaultKind, run: unit.Unit) -> Fault:
     def make() -> Change:
-        return _unit(fault, run)
+        return Change(fault, "unit", run)
 
     return Fault(fault, "unit", kind, lambda _: (make(),), make)
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logpr.auditing.scene.scene import Scene
-from logpr.auditing.search.judge import HALF, Judgement, middle
+from logpr.auditing.search.judge import Judgement, middle
 from logpr.auditing.search.panel import predict_all
 from logpr.auditing.search.pipeline import Declared, Pipeline
 from logpr.auditing.search.race import Trial
+from logpr.auditing.search.room import HALF
 from logpr.auditing.search.targets import Claimed
 from logpr.auditing.search.tokens import agrees, step_scores
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from logpr.auditing.scene.rows import Prefix, Rows
 from logpr.numerics import logsumexp
@@ -242,8 +242,3 @@ class Steps:
         if not self.raw:
             needs = "raw logits"
             raise Unavailable(needs)
-
-    @cached_property
-    def is_end(self) -> Bool[np.ndarray, " steps"]:
-        """Which steps are END."""
-        return self.tokens < 0

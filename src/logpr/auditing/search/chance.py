@@ -17,7 +17,7 @@ from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.identify import Search
 from logpr.auditing.search.panel import Values
 from logpr.auditing.search.pipeline import Pipeline
-from logpr.auditing.search.predict import ROW_BYTES, Bench
+from logpr.auditing.search.predict import Bench, whole_fit
 
 _CLAIMS = 12
 """More claims than these make chance smaller still, and nothing else."""
@@ -42,17 +42,13 @@ class Chance:
     def of(cls, search: Search, base: Values, possible: Sequence[Change]) -> Chance:
         """Return what the first claims of a search can tell."""
         scene = search.scene
-        numbers = distinct(search)[:_CLAIMS]
-        # Rows of every prefix of a prompt are asked for too: of wide ones fewer claims have to do.
-        size = max((scene.cases[number].material.length for number in numbers), default=1)
-        fits = max(2, ROW_BYTES // (8 * max(1, scene.source.vocab) * max(1, size)))
-        numbers = numbers[:fits]
+        numbers = whole_fit(scene, distinct(search)[:_CLAIMS])
         tries = [
             Pipeline((change,))
             for change in possible
             if change.freedom == 0 and change.stage in _CHEAP
         ]
-        bench = Bench(search.scene, search.declared, tuple(numbers))
+        bench = Bench(scene, search.declared, numbers)
         bench.fetch(tries)
         tables: list[np.ndarray] = []
         for pipeline in (Pipeline(), *tries):
@@ -69,9 +65,9 @@ class Chance:
                 low, high = np.quantile(seen, (0.1, 0.9))
                 spreads[place] = float(high - low)
         return cls(
-            tuple(numbers),
-            search.targets.width[numbers],
-            base.noise[numbers],
+            numbers,
+            search.targets.width[list(numbers)],
+            base.noise[list(numbers)],
             spreads,
             len({scene.cases[number].record for number in numbers}),
         )

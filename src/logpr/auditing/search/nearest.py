@@ -10,7 +10,7 @@ from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.judge import Judgement
 from logpr.auditing.search.naming import found_of
 from logpr.auditing.search.pipeline import Declared, Pipeline, changes
-from logpr.auditing.search.predict import ROW_BYTES, Bench
+from logpr.auditing.search.predict import Bench, whole_fit
 from logpr.auditing.search.race import Targets, matches
 
 _CLAIMS = 24
@@ -37,9 +37,7 @@ def nearest(
                 off_by=_finite(float(off.max())),
             )
         )
-    size = max(scene.cases[number].material.length for number in numbers[:_CLAIMS])
-    fits = max(2, ROW_BYTES // (8 * max(1, scene.source.vocab) * max(1, size)))
-    sample = tuple(numbers[: min(_CLAIMS, fits)])
+    sample = whole_fit(scene, numbers[:_CLAIMS])
     standing = {trial.pipeline for trial in (*found.same, *found.standing)}
     if found.leader is not None:
         standing.add(found.leader.pipeline)

@@ -123,15 +123,16 @@ def pairs(found: Sequence[Change]) -> Iterator[Pipeline]:
 def reading(scene: Scene, pipeline: Pipeline, number: int) -> Reading | None:
     """Return the steps of one candidate under a pipeline; None where it cannot be fed so."""
     layout = layout_of(scene, pipeline, number)
-    if layout is None:
+    material = None if layout is None else layout.materials[number]
+    if layout is None or material is None:
         return None
     return Reading(
         number=number,
         steps=tuple(steps_of(layout, pipeline)),
         prompt_tokens=len(layout.context),
         sequence=layout.sequence,
-        chars=_of(layout, "chars"),
-        bytes=_of(layout, "bytes"),
+        chars=material.chars,
+        bytes=material.bytes,
         end_ids=layout.end_ids,
     )
 
@@ -212,9 +213,3 @@ def without_prompt(pipeline: Pipeline) -> Pipeline:
     """Return the same up to the normalised steps, without any prompt: what pmi takes off."""
     kept = tuple(change for change in pipeline.changes if change.stage not in ("aggregate", "unit"))
     return replace(pipeline, changes=kept, neutral=True)
-
-
-def _of(layout: Layout, name: str) -> int | None:
-    material = layout.materials[layout.case.number]
-    found: int | None = getattr(material, name)
-    return found

@@ -36,6 +36,16 @@ ROW_BYTES = 1 << 28
 """Memory for the rows that are worked on at once."""
 
 
+def whole_fit(scene: Scene, numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return as many of the first candidates as fit the memory with all their rows, two at least.
+
+    Some formulas read the row after every token of the prompt too.
+    """
+    size = max((scene.cases[number].material.length for number in numbers), default=1)
+    fits = ROW_BYTES // (8 * max(1, scene.source.vocab) * max(1, size))
+    return tuple(numbers[: max(2, fits)])
+
+
 @dataclass(slots=True)
 class Predicted:
     """Predictions [grid, candidates] and how far noise may move them, in the claims' unit."""
@@ -168,9 +178,9 @@ class Bench:
             read = self._reading(pipeline, number)
             if read is None:
                 return None
-            record = self.scene.cases[number].owner
+            owner = self.scene.cases[number].owner
             for step in read.steps:
-                place = self._place.get((record, step.prefix))
+                place = self._place.get((owner, step.prefix))
                 if place is None:
                     return None
                 places.append(place)
@@ -299,10 +309,10 @@ class Bench:
         read = self._reading(pipeline, number)
         if read is None:
             return []
-        record = self.scene.cases[number].owner
-        asked = [(record, step.prefix) for step in read.steps]
+        owner = self.scene.cases[number].owner
+        asked = [(owner, step.prefix) for step in read.steps]
         if positions:
-            asked += [(record, read.sequence[:cut]) for cut in range(1, len(read.sequence) + 1)]
+            asked += [(owner, read.sequence[:cut]) for cut in range(1, len(read.sequence) + 1)]
         return asked
 
 

@@ -70,7 +70,7 @@ def with_shortlists(
     found.verdict = "fault"
     found.leader = Trial(Pipeline((FAULTS["shortlist_unknown"].apply(),)))
     found.expected = expected
-    found.parts, found.groups = (), ()
+    found.parts = ()
     value = np.array(
         [np.nan if score is None else score.value for score in claimed.scores], dtype=np.float64
     )

@@ -29,7 +29,6 @@ class TokenScores:
 
     values: tuple[float, ...]
     noise: tuple[float, ...]
-    places: tuple[int | None, ...]
 
 
 def step_scores(
@@ -49,7 +48,6 @@ def step_scores(
             out[number] = TokenScores(
                 tuple(found.values[0, begin:end].tolist()),
                 tuple(found.noise[0, begin:end].tolist()),
-                tuple(step.place for step in steps.readings[place].steps),
             )
     return out
 
