@@ -22,6 +22,7 @@ import numpy as np
 
 import logpr
 from benchmarks.audit import trials
+from benchmarks.audit.timed import Clock, Timed
 from benchmarks.audit.trials import Outcome
 from logpr.auditing import faulty_scorer
 
@@ -107,7 +108,7 @@ def large(name: str, candidates: int) -> None:
     queries: list[Any] = []
     while sum(len(query.candidates) for query in queries) < candidates:
         queries += generate.random_queries(rng, exact, 40)
-    for faults in (
+    whole = (
         (),
         ("mean",),
         (("shortlist_softmax", {"k": 50}),),
@@ -115,8 +116,21 @@ def large(name: str, candidates: int) -> None:
         (("shortlist_without_target", {"k": 50, "per": "request"}),),
         (("temperature", {"T": 1.3}), "mean_over_padded"),
         ("first_token_dropped", ("shortlist_softmax", {"k": 50})),
-    ):
-        scores = faulty_scorer(*faults, model=model).many(queries)
+    )
+    made = {
+        " + ".join(each if isinstance(each, str) else each[0] for each in faults): faulty_scorer(
+            *faults, model=model
+        ).many(queries)
+        for faults in whole
+    }
+    right, mean = made[""], made["mean"]
+    made["correct in one half, mean in the other"] = [
+        (mean if place % 2 else right)[place] for place in range(len(queries))
+    ]
+    made["what nothing explains"] = [
+        [score + float(rng.normal(0.0, 3.0)) for score in row] for row in right
+    ]
+    for shown, scores in made.items():
         records = [
             {
                 "prompt": query.prompt,
@@ -125,50 +139,18 @@ def large(name: str, candidates: int) -> None:
             }
             for query, row in zip(queries, scores, strict=True)
         ]
-        forward = Timed(model)
+        clock = Clock()
+        forward = Timed(model, clock)
         started = time.perf_counter()
         report = logpr.audit(records, model=forward)
         total = time.perf_counter() - started
-        shown = " + ".join(fault if isinstance(fault, str) else fault[0] for fault in faults)
         print(
             f"{name}, {report.rows_total} candidates, {shown or 'correct'}: {report.verdict} "
             f"{[fault.id for fault in report.faults]}, {report.hypotheses:,} computations, "
-            f"{total:.1f} s, {forward.seconds:.1f} s of them in the model, "
-            f"{total - forward.seconds:.1f} s beyond",
+            f"{total:.1f} s, {clock.seconds:.1f} s of them in the model, "
+            f"{total - clock.seconds:.1f} s beyond",
             flush=True,
         )
-
-
-class Timed:
-    """A model whose own time is counted."""
-
-    def __init__(self, model: Any) -> None:  # noqa: ANN401 - any model that shows rows
-        self._model = model
-        self.seconds = 0.0
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the model has it
-        return getattr(self._model, name)
-
-    def edges(self, *given: Any, **more: Any) -> Any:  # noqa: ANN401 - as the model has it
-        """Score a pack."""
-        return self._counted(self._model.edges, *given, **more)
-
-    def next_logits(self, prefixes: Any) -> Any:  # noqa: ANN401 - as the model has it
-        """Return whole rows."""
-        return self._counted(self._model.next_logits, prefixes)
-
-    def in_half(self, dtype: str) -> Any:  # noqa: ANN401 - as the model has it
-        """Return the model with rounded weights, counted too."""
-        other = Timed(self._counted(self._model.in_half, dtype))
-        other._counted = self._counted  # type: ignore[method-assign]
-        return other
-
-    def _counted(self, function: Any, *given: Any, **more: Any) -> Any:  # noqa: ANN401 - as it is
-        started = time.perf_counter()
-        try:
-            return function(*given, **more)
-        finally:
-            self.seconds += time.perf_counter() - started
 
 
 if __name__ == "__main__":

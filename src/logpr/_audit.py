@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from logpr._score import Settings, as_exact_model
 from logpr._types import Bos, Boundary, End
 from logpr._values import AuditReport, Query
@@ -18,9 +16,8 @@ from logpr.auditing.claims.values import Claim, ClaimRow, Declares, Printed
 from logpr.auditing.reporting.report import Options, audit_rows
 from logpr.auditing.responses.claims import claim_rows
 from logpr.auditing.responses.report import responses_report
-from logpr.auditing.scene.scene import Scene
-from logpr.auditing.search.halves import UNMEASURED, HalfNoise, Halves
 from logpr.auditing.search.identify import Progress
+from logpr.auditing.search.measure import halves_of
 from logpr.errors import (
     InputError,
     MissingFileError,
@@ -34,14 +31,7 @@ from logpr.io.datasets import is_dataset
 from logpr.io.formats import Format, find_source
 from logpr.io.responses import is_response, read_responses
 from logpr.io.stream import Record, read_records
-from logpr.models._load import load
-from logpr.models.base import Halved, Model
-from logpr.models.logits import LogitsModel
-from logpr.numerics import logsumexp
-
-_HALVES = ("float16", "bfloat16")
-_SAMPLE = 48
-"""Candidates on which half precision is measured."""
+from logpr.models.base import Model
 
 
 def audit(
@@ -103,7 +93,7 @@ def audit(
     if isinstance(source, str) and source.endswith(".npz") and model is None:
         model = f"logits:{source}"
     loaded = as_exact_model(model)
-    options = Options(settings=settings, halves=_halves(loaded), progress=progress)
+    options = Options(settings=settings, halves=halves_of(loaded), progress=progress)
     if isinstance(source, (str, dict)) and _is_response(source, format):
         responses = read_responses(source)
         if loaded is None:
@@ -271,50 +261,3 @@ def _number(value: object, where: str) -> Printed:
     except (TypeError, ValueError) as error:
         msg = f"{where} is {value!r}, no number"
         raise WrongTypeError(msg) from error
-
-
-def _halves(model: Model | None) -> Halves:
-    """Return what measures how half-precision weights move log-probabilities."""
-
-    def measure(scene: Scene, numbers: Sequence[int]) -> Mapping[str, HalfNoise]:
-        found = {dtype: _in_half(model, dtype) for dtype in _HALVES}
-        if model is None or isinstance(model, LogitsModel):
-            # Recorded rows are what the claims were computed from, whatever that was computed in.
-            return {}
-        if any(other is None for other in found.values()):
-            return UNMEASURED if model.provenance.backend == "transformers" else {}
-        return {dtype: _moved(scene, numbers[:_SAMPLE], other) for dtype, other in found.items()}
-
-    return measure
-
-
-def _moved(scene: Scene, numbers: Sequence[int], other: Any) -> HalfNoise:  # noqa: ANN401 - a model that shows rows
-    largest, sums = 0.0, dict[int, float]()
-    for number in numbers:
-        case = scene.cases[number]
-        context, tokens = case.material.context, case.material.tokens
-        prefixes = [context + tokens[:place] for place in range(len(tokens))]
-        if not prefixes or not context:
-            continue
-        rows, known = scene.source.rows([(case.owner, prefix) for prefix in prefixes])
-        if not known.all():
-            continue
-        theirs = _logprobs(np.asarray(other.next_logits(prefixes).logprobs), list(tokens))
-        moved = theirs - _logprobs(rows, list(tokens))
-        largest = max(largest, float(np.abs(moved).max()))
-        sums[number] = float(moved.sum())
-    return HalfNoise(largest, sums)
-
-
-def _logprobs(rows: np.ndarray, tokens: list[int]) -> np.ndarray:
-    lines = np.arange(len(tokens))
-    return np.asarray(rows[lines, tokens] - np.asarray(logsumexp(rows)))
-
-
-def _in_half(model: Model | None, dtype: str) -> Any:  # noqa: ANN401 - a model that shows rows
-    if isinstance(model, Halved):
-        return model.in_half(dtype)
-    if model is None or model.provenance.backend != "transformers":
-        return None
-    path = Path(model.provenance.model)
-    return load(path, dtype=dtype) if path.is_dir() else None

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 import logpr
 from logpr.auditing import faulty_scorer
 from logpr.cli import _progress, audit
-from tests.cli.conftest import Cli
+from logpr.io.claims import read_claims
+from tests.cli.conftest import Cli, Ran
 
 Lines = Callable[..., Path]
 Claimed = Callable[..., Path]
@@ -179,6 +181,152 @@ def test_numbers_alone_name_the_command(cli: Cli, claimed: Claimed) -> None:
     assert "model" in ran.out
 
 
+def _hint(ran: Ran) -> list[str]:
+    """Return the command that was written out, as a shell would pass it on."""
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("  logpr ")]
+    return shlex.split(line)[1:]
+
+
+def _completion(prompt: str, candidate: str, *, echo: bool = False) -> str:
+    """Return what an endpoint of the built-in model would answer, its prompt echoed or not."""
+    score = logpr.score(prompt, candidate, model="builtin")
+    assert score.token_texts is not None
+    assert score.token_logprobs is not None
+    logprobs = {
+        "tokens": [*[prompt] * echo, *score.token_texts],
+        "token_logprobs": [*[None] * echo, *score.token_logprobs],
+    }
+    choice = {"index": 0, "text": prompt * echo + candidate, "logprobs": logprobs}
+    return json.dumps({"id": "c", "object": "text_completion", "choices": [choice]})
+
+
+def _claimed_once(candidate: str) -> dict[str, Any]:
+    """Return a record of one candidate with the score that the built-in model gives it."""
+    score = logpr.score("The cat sat on the", candidate, model="builtin").logprob
+    candidates = [{"text": candidate, "score": f"{score:.4f}"}]
+    return {"prompt": "The cat sat on the", "candidates": candidates}
+
+
+def test_hints_work_as_typed(cli: Cli, lines: Lines) -> None:
+    """What is written out after a verdict without evidence is a command that gives a verdict."""
+    sent = "THE PROMPT AS IT WAS SENT"
+    for name, prompted in (
+        (lines(_claimed_once(" of."), name="claims.jsonl"), False),
+        (lines(_completion(sent, " soft bed."), name="response.json"), True),
+        (lines(_completion("The", " cat sat.", echo=True), name="echo.json"), False),
+    ):
+        ran = cli("audit", name)
+        assert (ran.code, "--prompt" in _hint(ran)) == (2, prompted)
+        again = cli(*_hint(ran), "--json")
+        assert again.code == 0, again.err
+        assert again.record["verdict"] == "correct"
+
+
+def test_a_hint_for_ids_names_no_model_of_ours(cli: Cli, lines: Lines) -> None:
+    """Ids of another vocabulary are nothing for the built-in model."""
+    triples = [[-1.5, 90000, " mat"]]
+    meta = {"output_token_logprobs": triples, "prompt_tokens": 4}
+    ran = cli("audit", lines(json.dumps({"text": " mat", "meta_info": meta}), name="sg.json"))
+    assert ran.code == 2
+    assert _hint(ran)[1:5] == ["--model", "MODEL", "--prompt", "THE PROMPT AS IT WAS SENT"]
+    row = {"prompt_ids": [90000], "candidates": [{"token_ids": [7], "score": -1.5}]}
+    assert _hint(cli("audit", lines(row)))[1:3] == ["--model", "MODEL"]
+
+
+def test_a_response_that_no_model_can_judge(cli: Cli, lines: Lines) -> None:
+    """A token without a number: the reason is said, and no command that would fail on it."""
+    chat = json.loads((ROOT / "examples" / "response.json").read_text("utf-8"))
+    chat["choices"][0]["logprobs"]["token_logprobs"] = [-0.9, None]
+    ran = cli("audit", lines(json.dumps(chat), name="null.json"))
+    assert ran.code == 2
+    assert "a model could not judge them: " in ran.err
+    assert "logpr audit --model" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["numbers.txt", "column.csv", "list.json", "-"])
+def test_nothing_but_numbers(cli: Cli, name: str) -> None:
+    """A column of numbers is looked at; what they lack to be judged is written out."""
+    text = {
+        "column.csv": "my scores\n-2.30\n-4.12\n0.00\n",
+        "list.json": '["-2.30", "-4.12", "0.00"]',
+    }.get(name, "-2.30\n-4.12\n0.00\n")
+    if name != "-":
+        Path(name).write_text(text, encoding="utf-8")
+    ran = cli("audit", name, "--json", stdin=text)
+    assert (ran.code, ran.record["verdict"]) == (2, "not_enough_evidence"), ran.err
+    found = [(row["printed"], row["text"], row["index"]) for row in ran.record["rows"]]
+    assert found == [("-2.30", None, 0), ("-4.12", None, 1), ("0.00", None, 2)]
+    assert "the prompt that it came after and the text that it is of" in ran.err
+    # What is shown, a record and a command, is what works.
+    shown = next(line for line in ran.err.splitlines() if '{"prompt"' in line)
+    record = json.loads(shown[shown.index("{") :])
+    (row,) = read_claims([record], needs_prompt=True)
+    assert (row.query.prompt, row.query.candidates[0].text) == ("The cat sat on the", " warm mat")
+    assert _hint(ran) == ["audit", "claims.jsonl", "--model", "builtin"]
+    ran = cli("audit", name, "--model", "builtin", stdin=text)
+    assert ran.code == 2
+    assert "nothing that says what they are of" in ran.err
+
+
+def test_numbers_that_accuse_themselves(cli: Cli) -> None:
+    """What no log-probability can be is said of a bare column too."""
+    Path("numbers.txt").write_text("17.6827\n11.7379\n-7.5822\n", encoding="utf-8")
+    ran = cli("audit", "numbers.txt", "--json")
+    assert (ran.code, ran.record["verdict"]) == (1, "unexplained")
+    assert [each["id"] for each in ran.record["findings"] if each["accuses"]] == ["positive_value"]
+    assert logpr.audit([17.6827, 11.7379, -7.5822]).verdict == "unexplained"
+
+
+def test_a_file_without_a_claim(cli: Cli, lines: Lines, table: str) -> None:
+    """Records without any score are no claims; the ways to give one are written out."""
+    ran = cli("audit", lines({"prompt": "A", "candidates": [" B"]}), "--model", table)
+    assert ran.code == 2
+    assert "nothing was claimed" in ran.err
+    assert "--map score=" in ran.err
+
+
+def test_a_prompt_is_missing(cli: Cli, lines: Lines) -> None:
+    """Candidates without their prompt: no command is written out that would refuse them."""
+    ran = cli("audit", lines({"candidates": [{"text": " mat", "score": -2.5}]}))
+    assert ran.code == 2
+    assert "give each number the prompt that it came after, one record a line" in ran.err
+
+
+def test_stdin_is_bounded(cli: Cli, claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stdin is read up to a size, as files of responses are; the way out is a file."""
+    monkeypatch.setattr(audit, "LARGEST", 1 << 20)
+    ran = cli("audit", "-", "--decimals", "2", stdin="-1.25\n" * 200_000)
+    assert ran.code == 2
+    assert "stdin has more than 1 MiB" in ran.err
+    assert _hint(ran) == ["audit", "--decimals", "2", "claims.jsonl"]
+    assert cli("audit", "-", stdin=claimed().read_text("utf-8")).code == 2
+
+
+@pytest.mark.parametrize("name", ["noise.npz", "empty.npz", "objects.npz"])
+@pytest.mark.parametrize("more", [[], ["--model", "builtin"]])
+def test_what_is_no_recording(cli: Cli, name: str, more: list[str]) -> None:
+    """Bytes called .npz are refused in words of ours, with what makes one."""
+    if name == "objects.npz":
+        np.savez(name, logits=np.array([{}], dtype=object))
+    else:
+        Path(name).write_bytes(b"\x80\x04noise" * 90 if name == "noise.npz" else b"")
+    ran = cli("audit", name, *more)
+    assert ran.code == 2
+    assert "allow_pickle" not in ran.err
+    assert name in ran.err
+    assert "np.savez" in ran.err or "logpr.record" in ran.err
+
+
+def test_claims_that_are_all_equal(cli: Cli, lines: Lines, table: str) -> None:
+    """It is not for want of digits alone that nothing can be told from them."""
+    candidates = [{"text": text, "score": "0"} for text in CANDIDATES]
+    ran = cli("audit", lines({"prompt": "A", "candidates": candidates}), "--model", table)
+    assert ran.code == 2
+    assert "? equal numbers" in ran.out
+    assert "These 3 scores are all 0, and equal numbers tell no computations" in _words(ran.out)
+    assert "too few digits" not in ran.out
+
+
 def test_evidence_in_the_records_needs_no_model(cli: Cli, lines: Lines) -> None:
     """Logits beside token_ids are enough."""
     rng = np.random.default_rng(3)
@@ -219,7 +367,7 @@ def test_claims_on_stdin(cli: Cli, table: str, claimed: Claimed) -> None:
     ran = cli("audit", "-", "--json", stdin=response)
     assert (ran.code, ran.record["evidence"]) == (2, "response")
     assert ran.record == cli("audit", ROOT / "examples" / "response.json", "--json").record
-    assert "logpr audit --model builtin --json -" in ran.err
+    assert "logpr audit --model builtin --prompt 'THE PROMPT AS IT WAS SENT' --json -" in ran.err
 
 
 def test_other_names_for_fields(cli: Cli, table: str, claimed: Claimed, lines: Lines) -> None:
@@ -453,11 +601,6 @@ def _row(**fields: object) -> dict[str, Any]:
     ("row", "says"),
     [
         pytest.param('{"prompt": "A",', ["malformed", "column"], id="malformed"),
-        pytest.param(
-            {"prompt": "A", "candidates": [" B"]},
-            ["nothing was claimed", "--map score="],
-            id="none",
-        ),
         pytest.param(_row(scores=[-1.5]), ["'scores'", "1 for 2 candidates"], id="count"),
         pytest.param(_row(scores=["-1.x", -1]), ["'scores[0]'", "'-1.x'", "-2.30"], id="number"),
         pytest.param(

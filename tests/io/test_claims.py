@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from logpr.auditing._record import record
 from logpr.auditing.claims.printed import printed
 from logpr.auditing.claims.values import ClaimRow, CompactStep, Declares, Printed
 from logpr.errors import InputError, NumbersError, RecordError, UnknownNameError, WrongTypeError
-from logpr.io import parse_mapping, record_of, score_record_of
+from logpr.io import _claim_numbers, parse_mapping, record_of, score_record_of
 from logpr.io.claims import declares_of, iter_claims, read_claims
 from tests.io.files import write_rows
 
@@ -344,8 +345,105 @@ def test_what_is_no_source(unchecked: None) -> None:
             read_claims(source)
     with pytest.raises(RecordError, match="the list of claims is empty"):
         read_claims([])
-    with pytest.raises(RecordError, match=r"record 0: a record is a dict, a logpr\.Ranking"):
-        read_claims([3])
+    for other in (["claims.jsonl"], [True], [None, 3]):
+        with pytest.raises(RecordError, match=r"record 0: a record is a dict, a logpr\.Ranking"):
+            read_claims(other)
+
+
+# Numbers alone
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("numbers.txt", "-2.30\n-4.125\n\n null\n", id="lines"),
+        pytest.param(
+            "numbers", "\ufeffscore\r\n-2.30\r\n-4.125\r\nnull\r\n", id="no-suffix-windows"
+        ),
+        pytest.param("column.csv", '"the score"\n"-2.30"\n-4.125\nnull\n', id="csv"),
+        pytest.param("bare.csv", "-2.30\n-4.125\nnull\n", id="csv-without-header"),
+        pytest.param("list.json", '[-2.30,\n "-4.125", null]', id="json"),
+        pytest.param("row.jsonl", '{"scores": ["-2.30", "-4.125", null]}\n', id="record"),
+        pytest.param("cells.csv", "score_0,score_1,score_2\n-2.30,-4.125,\n", id="columns"),
+    ],
+)
+def test_numbers_alone_are_one_record(tmp_path: Path, name: str, text: str) -> None:
+    """Nothing but numbers is one record, whose candidates have a score and nothing else."""
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    (row,) = read_claims(str(path))
+    assert row.query.prompt is None
+    assert {(each.text, each.token_ids) for each in row.query.candidates} == {(None, None)}
+    found = [None if claim.score is None else claim.score.text for claim in row.claims]
+    assert found[:2] == ["-2.30", "-4.125"]
+    assert found[2:] in ([None], [])
+    with pytest.raises(RecordError, match=r"nothing that says what they are of.*\"prompt\""):
+        read_claims(str(path), needs_prompt=True)
+
+
+def test_numbers_of_python() -> None:
+    """A list of numbers, or an array, is one record; float32 keeps the digits it has."""
+    for numbers in ([-2.3, "-4.10", None], np.array([-2.3, -4.1], dtype=np.float32)):
+        (row,) = read_claims(numbers)
+        assert scores(row)[:2] == [-2.3, -4.1]
+        assert row.query.candidates[0] == Candidate()
+    assert [claim.score and claim.score.text for claim in one({"score": -1.5}).claims] == ["-1.5"]
+    assert [texts(claim.token_scores) for claim in one({"token_scores": [-1, -2]}).claims] == [
+        ["-1", "-2"]
+    ]
+    with pytest.raises(RecordError, match=r"record 0: field 'scores\[1\]': .*found \{\}"):
+        read_claims([-1.0, {}])
+
+
+@given(st.lists(st.floats(), min_size=1), st.sampled_from(("txt", "csv", "json")))
+def test_a_column_goes_round(numbers: list[float], kind: str) -> None:
+    """Every float comes back as it was written, one a line or in a JSON list."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"numbers.{kind}")
+        listed = json.dumps(numbers)
+        path.write_text(listed if kind == "json" else "\n".join(map(repr, numbers)), "utf-8")
+        (row,) = read_claims(str(path))
+    assert list(map(repr, scores(row))) == list(map(repr, numbers))
+
+
+def test_a_column_of_another_name(tmp_path: Path) -> None:
+    """--map names the column; a file that lacks it, or has texts, is no column of numbers."""
+    path = tmp_path / "a.csv"
+    path.write_text("mine\n-2.30\n", "utf-8")
+    assert scores(*read_claims(str(path), mapping={"score": "mine"})) == [-2.3]
+    for mapping in ({"score": "other"}, {"prompt": "mine", "score": "x"}):
+        with pytest.raises(RecordError, match="--map"):
+            read_claims(str(path), mapping=mapping)
+    path.write_text("model,score\nA,-2.30\n", "utf-8")
+    with pytest.raises(RecordError, match="no shape is known with 'model', 'score'"):
+        read_claims(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("-1\n-2\nmat\n", r"numbers\.txt:3: 'mat' is no number.*one a line.*\"prompt\""),
+        ("-1\n1,5\n", r"numbers\.txt:2: '1,5' is no number"),
+        ("-1\n50%\n", r"found '50%', a percentage"),
+        ("[" + "-1, " * 30_000 + '"mat"]', r"entry 30000 is 'mat'.*\"prompt\""),
+        ("[" + "-1, " * 30_000, r"the JSON is malformed"),
+    ],
+)
+def test_something_else_among_numbers(tmp_path: Path, text: str, says: str) -> None:
+    """What is no number is named with its line, and what to write instead."""
+    path = tmp_path / "numbers.txt"
+    path.write_text(text, "utf-8")
+    with pytest.raises(RecordError, match=says):
+        read_claims(str(path))
+
+
+def test_columns_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of numbers has a most, and the message says how to take a part."""
+    monkeypatch.setattr(_claim_numbers, "LARGEST", 1 << 20)
+    path = tmp_path / "numbers.txt"
+    path.write_text("-1.25\n" * 200_000, "utf-8")
+    with pytest.raises(RecordError, match=r"more than 1 MiB.*head -n"):
+        read_claims(str(path))
 
 
 # What is declared, and what was taken

@@ -324,7 +324,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(NumbersError, match=re.escape(f"{path}: not")):
             load(f"logits:{path}")
     np.savez(tmp_path / "p.npz", logits=np.asarray([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(NumbersError, match="allow_pickle"):
+    with pytest.raises(NumbersError, match="it holds Python objects"):
         load(f"logits:{tmp_path / 'p.npz'}")
     with (tmp_path / "one.npz").open("wb") as file:
         np.save(file, np.zeros((1, 3)))

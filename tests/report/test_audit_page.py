@@ -27,6 +27,7 @@ from tests.report.audit_values import (
     NEXT_INPUT,
     NON_FINITE,
     NOT_ENOUGH,
+    RAW,
     STEPS,
     a_fault,
     a_flip,
@@ -136,6 +137,16 @@ def test_a_page_tells_all() -> None:
     assert page.count("<circle") == len(LENGTHS.points) + len(FREQUENCIES.points)
     assert page.count('class="logpr-fit"') == 2
     assert 'aria-label="Scatter of claimed − true against tokens, 36 points. The claimed' in page
+
+
+def test_the_page_of_a_fault_is_in_it() -> None:
+    """Pages are published nowhere yet, so the fault's own stands in the audit's, folded."""
+    page = audit_page(a_fault(faults=(RAW, replace(RAW, id="../../secret"))))
+    assert "<summary>The page of raw_logit_sum</summary>" in page
+    words = text_of(page)
+    assert "A logit means nothing by itself" in words
+    assert "Why it is wrong" in words
+    assert "The page of .." not in words
 
 
 def test_a_page_of_mixed_claims() -> None:

@@ -6,12 +6,17 @@ import math
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from logpr._values import AuditReport, Damage, FaultFound, MixedGroup
+from logpr._values import AuditAlternative, AuditReport, Damage, FaultFound, MixedGroup
+from logpr.auditing.reporting.sentence import sentence
+from logpr.auditing.search.judge import Judgement
+from logpr.auditing.search.panel import Values
+from logpr.report.html import audit_page
 from logpr.report.terminal import audit
 from logpr.report.words import audit as words
 from logpr.report.words import evidence
@@ -259,6 +264,47 @@ def test_evidence() -> None:
         "! merged: the boundary is inside a token",
     ):
         assert said in found
+
+
+def test_many_computations_that_reproduce_them() -> None:
+    """The first few are shown, one of each kind before its parameters; the rest are counted."""
+
+    def standing(name: str, at: int) -> AuditAlternative:
+        change = FaultFound(id=name, stage="mask", kind="fault", parameters=(("k", at),))
+        return AuditAlternative(changes=(change,), stands=True, same=True, explained=1, tested=1)
+
+    names = ["a", "a", "a", "b", "a", "b", "c"]
+    report = replace(CORRECT, alternatives=tuple(map(standing, names, range(27))) * 4)
+    found = shown(report)
+    lines = [line.strip(" -").partition(":")[0] for line in found.splitlines() if "(k=" in line]
+    assert lines == ["a(k=0)", "b(k=3)", "c(k=6)", "a(k=1)", "a(k=2)"]
+    assert "    … and 23 more: --json lists them all\n" in found
+    page = audit_page(report)
+    assert "<summary>23 more computations</summary>" in page
+    assert page.partition("<summary>23 more")[0].count("(k=") == 5
+    assert page.partition("<h2>The report")[0].count("(k=") == 28
+
+
+@pytest.mark.parametrize(
+    ("claimed", "word", "says"),
+    [
+        ([math.nan] * 3, "no numbers", "None of these 3 scores is a number: NaN says nothing"),
+        ([math.nan], "no numbers", "This score is not a number: NaN says nothing of what"),
+        ([-2.5] * 2, "equal numbers", "These 2 scores are all -2.5, and equal numbers tell no"),
+        ([-2.5], "too few digits", "This score is printed with too few digits"),
+        ([-2.5, -2.0], "too few digits", "These 2 scores are printed with too few digits"),
+        ([math.nan, -2.0], "too few digits", "These 2 scores are printed with too few digits"),
+    ],
+)
+def test_why_digits_are_too_few(claimed: list[float], word: str, says: str) -> None:
+    """NaN is no number and equal numbers tell nothing apart: more digits would not help."""
+    rows = tuple(a_row(claimed=value, printed=f"{value}") for value in claimed)
+    unclaimed = a_row(claimed=None, printed=None)
+    report = replace(BARE, rows=(*rows, unclaimed), rows_total=len(claimed))
+    none = np.zeros(0)
+    base = Values(none, none, none.astype(bool))
+    assert sentence(report, Judgement("not_enough_precision", base, ())).startswith(says)
+    assert words.mark(report).word == word
 
 
 def test_evidence_of_mixed_digits() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from logpr._engine import Job, run
 from logpr._score._assemble import Facts, Scored, score_of
-from logpr._score._encode import end_ids_of, name_of
-from logpr._score._given import check_token_logprobs, model_of_logits
 from logpr._score._jobs import Finish, Window, among_ids, among_logprob, split
 from logpr._score._settings import Settings
+from logpr._score.encode import end_ids_of, name_of
+from logpr._score.given import check_token_logprobs, model_of_logits
 from logpr._values import Candidate, Provenance, Query, Score
 from logpr._version import __version__
 from logpr.errors import ModelOutputError, NumbersError, QueryError

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from logpr import _marginal
 from logpr._score._assemble import Facts, Scored, score_of
-from logpr._score._encode import name_of, needs_text
 from logpr._score._jobs import Finish, Window
 from logpr._score._settings import Settings
 from logpr._score._sources import check_sourced, encode_sourced, fitted_sourced
+from logpr._score.encode import name_of, needs_text
 from logpr._values import Candidate, Provenance, Query
 from logpr._version import __version__
 from logpr.errors import QueryError

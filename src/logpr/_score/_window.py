@@ -7,7 +7,11 @@ from dataclasses import replace
 
 from logpr._engine import Job, JobScores, run
 from logpr._score._assemble import Facts, Scored, dropped_score, score_of
-from logpr._score._encode import (
+from logpr._score._jobs import Finish, Plan, Window, among_ids, among_logprob, split
+from logpr._score._numbers import finish_given
+from logpr._score._settings import Settings
+from logpr._score._strings import plan_marginal
+from logpr._score.encode import (
     check_ids,
     check_query,
     encode_candidate,
@@ -16,10 +20,6 @@ from logpr._score._encode import (
     fitted,
     name_of,
 )
-from logpr._score._jobs import Finish, Plan, Window, among_ids, among_logprob, split
-from logpr._score._numbers import finish_given
-from logpr._score._settings import Settings
-from logpr._score._strings import plan_marginal
 from logpr._types import End
 from logpr._values import Candidate, Provenance, Query
 from logpr._version import __version__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
@@ -282,3 +284,11 @@ class AuditReport(Value):
         if self.verdict == "correct":
             return 0
         return 2 if self.verdict.startswith("not_enough") else 1
+
+
+def alike(rows: Sequence[AuditRow]) -> Literal["nan", "equal"] | None:
+    """Return in what way all claimed scores are the same, so that nothing can be told from them."""
+    claimed = [row.claimed for row in rows if row.printed is not None]
+    if claimed and all(value is not None and math.isnan(value) for value in claimed):
+        return "nan"
+    return "equal" if len(claimed) > 1 and len(set(claimed)) == 1 else None

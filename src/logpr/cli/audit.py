@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,12 +23,14 @@ from logpr.cli._model import BUILTIN, ModelChoice
 from logpr.cli._progress import Trying
 from logpr.cli._say import emit, say, shown
 from logpr.cli._scorer import scorer_named
-from logpr.errors import InputError, MissingFileError, QueryError
+from logpr.cli._unjudged import for_a_response, for_a_scorer, for_claims
+from logpr.errors import InputError, MissingFileError, QueryError, RecordError
 from logpr.io import parse_mapping
+from logpr.io._claim_numbers import bounded, source_of_numbers
 from logpr.io.claims import declares_of
 from logpr.io.datasets import is_dataset
 from logpr.io.formats import Format, find_source
-from logpr.io.responses import is_response
+from logpr.io.responses import LARGEST, is_response
 from logpr.io.writers import write_whole
 
 SAMPLE = str(Path(__file__).with_name("claims.jsonl"))
@@ -59,8 +61,8 @@ def audit(
         str | None,
         typer.Argument(
             metavar="CLAIMS",
-            help="A file of records whose candidates bring a score, a recording (.npz), a recorded "
-            "API response; - is stdin. None: a sample.",
+            help="A file of records whose candidates bring a score, or of numbers alone, a "
+            "recording (.npz), a recorded API response; - is stdin. None: a sample.",
             show_default=False,
         ),
     ] = None,
@@ -121,29 +123,37 @@ def audit(
         _refuse_without_claims(context)
         choice = _sampled(choice, scorer)
     # Before the model, which may take minutes to load.
-    source = _source(context, claims, format)
+    source = _source(context, claims, format, plain=scorer is None and template is None)
+    reading: dict[str, Any] = {
+        "declares": said,
+        "decimals": decimals,
+        "end": end,
+        "boundary": boundary,
+        "bos": bos,
+        "format": format,
+        "template": template,
+        "sep": sep,
+    }
     with _scorer(scorer) as numbers, Trying() as trying:
         lm = choice.load_named(context)
         report = logpr.audit(
             source,
             model=lm,
             scorer=numbers,
-            declares=said,
-            decimals=decimals,
             prompt=prompt,
-            end=end,
-            boundary=boundary,
-            bos=bos,
             end_ids=ends,
-            format=format,
             map=fields,
-            template=template,
-            sep=sep,
             progress=trying,
+            **reading,
         )
     _give(report, json=json, page=page)
     if report.verdict == "not_enough_evidence" and lm is None:
-        _name_a_model(context, claims, scorer)
+        if scorer is not None:
+            say(for_a_scorer(context, claims))
+        elif report.evidence == "response":
+            say(for_a_response(context, source))
+        else:
+            say(for_claims(context, source, {**reading, "mapping": fields}))
     raise typer.Exit(report.exit_code)
 
 
@@ -233,12 +243,28 @@ def _sampled(choice: ModelChoice, scorer: str | None) -> ModelChoice:
     return replace(choice, model=BUILTIN)
 
 
-def _source(context: typer.Context, claims: str | None, format: Format | None) -> str:  # noqa: A002 - the option's name
-    """Return what is audited, once it is there and every option has a use for it."""
+def _source(
+    context: typer.Context,
+    claims: str | None,
+    format: Format | None,  # noqa: A002 - the option's own name
+    *,
+    plain: bool,
+) -> str:
+    """Return what is audited, once it is there and every option has a use for it.
+
+    `plain`: it may be numbers alone, in a file of any name.
+    """
     if claims is None:
         return SAMPLE
     if claims == "-":
-        data = sys.stdin.buffer.read()
+        data = bounded(sys.stdin.buffer, LARGEST)
+        if data is None:
+            msg = (
+                f"stdin has more than {LARGEST >> 20} MiB, the most that is read of it; save it in "
+                f"a file, which is read line by line, and give the file:\n"
+                f"  {corrected(context, ['claims.jsonl'])}"
+            )
+            raise RecordError(msg)
         response = is_response(data)
         # Read to be looked at, and stdin cannot be read twice.
         sys.stdin = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
@@ -257,7 +283,7 @@ def _source(context: typer.Context, claims: str | None, format: Format | None) -
         _refuse_without_model(context)
     elif claims.lower().endswith(_RECORDED):
         _refuse_of_recordings(context, claims)
-    elif not is_dataset(claims):
+    elif not is_dataset(claims) and not (plain and source_of_numbers(claims, format)):
         find_source(claims, format)
     return source
 
@@ -304,14 +330,3 @@ def _give(report: AuditReport, *, json: bool, page: Path | None) -> None:
 
         write_whole(page, audit_page(report))
         say(f"wrote the page to {page}")
-
-
-def _name_a_model(context: typer.Context, claims: str | None, scorer: str | None) -> None:
-    """Say what to type where the numbers came without anything to hold them against."""
-    inputs = [] if claims is None else [claims]
-    if scorer is not None:
-        command = corrected(context, inputs, {"model": "MODEL"})
-        say(f"to judge them, name the model that the scorer runs:\n  {command}")
-        return
-    command = corrected(context, inputs, {"model": BUILTIN})
-    say(f"to judge them, name the model they are of, for instance the built-in one:\n  {command}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from logpr.io._fault import RowFault, shown
-from logpr.io.mapping import CLAIMS, NUMBERED, NUMBERED_CLAIM, PROMPTS, listed
+from logpr.io.mapping import CLAIMS, NUMBERED, NUMBERED_CLAIM, OPTIONS, PROMPTS, listed
 from logpr.io.own import is_output
 from logpr.io.shapes import TABLE
 
@@ -45,6 +45,7 @@ ROW_NAMES = {
 _LISTS = ("candidates", "endings", "choices")
 _NEVER_LEFT = ("token_logprobs", "end_logprob")
 _NOTHING = (None, "")
+_SEVERAL = ("scores", "token_scores")
 
 
 class Given(NamedTuple):
@@ -61,7 +62,7 @@ class Taken:
     `claimed`: the mapping's part that names claims. `output`: logpr wrote the record, `marginal`
     under that boundary. `items`: by the candidate's place. `used`: the row's fields that claims
     stood in, `inside` those of candidates. `unprompted`: the row has no prompt, and one that means
-    nothing was put in for it.
+    nothing was put in for it; `bare`: so it was for this many candidates, which the row has not.
     """
 
     claimed: Mapping[str, str]
@@ -72,6 +73,7 @@ class Taken:
     inside: set[str] = field(default_factory=set)
     marginal: bool = False
     unprompted: bool = False
+    bare: int = 0
 
     def names_of(self, aliases: tuple[str, ...]) -> list[str]:
         """Return the names in the file of a claim that has these names with us."""
@@ -120,6 +122,8 @@ def take(
             left[name] = _take_items(value, name, taken, textual=textual)
     _require_found(row, taken)
     _stand_in(left, mapping, taken, templated=templated)
+    if not templated:
+        _stand_in_for_all(left, mapping, taken, textual=textual)
     return left, taken
 
 
@@ -258,7 +262,7 @@ def _require_something(left: dict[str, Any], found: dict[str, Given], path: str)
         return
     msg = (
         f'a candidate has "text" or "token_ids", found only {listed(left | dict(found))}; write '
-        f'{{"text": " warm mat", "score": -2.40}}'
+        f'{{"text": " warm mat", "score": -2.40}}, or of numbers alone a row {{"scores": [-2.40]}}'
     )
     raise RowFault(msg, path)
 
@@ -296,3 +300,35 @@ def _stand_in(
         return
     row[mapping.get("prompt", "prompt")] = "?"
     taken.unprompted = True
+
+
+def _stand_in_for_all(
+    row: dict[str, Any], mapping: Mapping[str, str], taken: Taken, *, textual: bool
+) -> None:
+    """Let a row pass that has claims, and neither a prompt nor candidates."""
+    beside = {mapping.get(name, name) for name in ("id", "label", *OPTIONS)}
+    named = any(name in mapping for name in (*PROMPTS, "candidates", "candidate_ids"))
+    # Any other field may be what the numbers are of, under a name that is to be mapped.
+    if named or taken.output or set(row) - taken.used - beside:
+        return
+    sizes = [
+        _size_of(taken.row[name], single=name == "token_scores")
+        for name in _SEVERAL
+        if name in taken.row
+    ]
+    size = max(sizes, default=len(taken.items))
+    if size == 0 or set(taken.items) - set(range(size)):
+        return
+    texts = ["?"] * size
+    row["prompt"], row["candidates"] = "?", json.dumps(texts) if textual else texts
+    taken.unprompted, taken.bare = True, size
+
+
+def _size_of(given: Given, *, single: bool) -> int:
+    """Return of how many candidates a row's claims are: of one, unless it lists them."""
+    value = given.value
+    if not isinstance(value, list) or (
+        single and not any(isinstance(part, list) for part in value)
+    ):
+        return 1
+    return len(value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from logpr._values import Query, Ranking
+from logpr.io._claim_numbers import is_number
 from logpr.io._fault import RowFault, shown
 from logpr.io.formats import RawRow
 from logpr.io.outputs import query_row, record_of
@@ -16,7 +18,14 @@ _SCORES = ("scores", "token_scores", "token_logprobs")
 
 
 def rows_of_records(records: Iterable[object]) -> Generator[RawRow]:
-    """Yield the caller's records as rows, numbered from 0."""
+    """Yield the caller's records as rows, numbered from 0; numbers alone are one record."""
+    rest = iter(records)
+    for first in rest:
+        if is_number(_plain(first)):
+            yield RawRow(0, {"scores": [_plain(item) for item in (first, *rest)]})
+            return
+        records = itertools.chain((first,), rest)
+        break
     for number, record in enumerate(records):
         try:
             yield RawRow(number, _row(record))
@@ -35,7 +44,8 @@ def _row(record: object) -> dict[str, Any]:
         names = ("prompt", "candidates", "scores")
         return {name: _plain(value, name) for name, value in zip(names, record, strict=True)}
     msg = (
-        f"a record is a dict, a logpr.Ranking, a logpr.Query or (prompt, candidates, scores), "
+        f"a record is a dict, a logpr.Ranking, a logpr.Query or (prompt, candidates, scores), or "
+        f"all of them are numbers, "
         f'found {shown(record)}; write {{"prompt": "The cat sat on the", "candidates": '
         f'[{{"text": " warm mat", "score": -2.4}}]}}'
     )

@@ -68,15 +68,15 @@ def lower_wins(declares: Declares) -> bool:
 
 
 def claims_of(taken: Taken, query: Query, decimals: int | None) -> tuple[Claim, ...]:
-    """Return the claims of a row's candidates, in their order.
+    """Return the claims of a row's candidates, in their order; of some rows nothing is claimed.
 
     Raises:
-        RowFault: nothing is claimed, a claim is no number, or evidence does not fit.
+        RowFault: a claim is no number, or evidence does not fit.
     """
     count = len(query.candidates)
     items = {place: dict(given) for place, given in taken.items.items()}
     for name, single in (("scores", "score"), ("token_scores", "token_scores")):
-        if name in taken.row:
+        if name in taken.row and taken.row[name].value is not None:
             _deal(taken.row[name], single, count, items)
     for place, given in items.items():
         if place >= count and given:
@@ -87,13 +87,6 @@ def claims_of(taken: Taken, query: Query, decimals: int | None) -> tuple[Claim, 
         _claim(items.get(place, {}), candidate, decimals)
         for place, candidate in enumerate(query.candidates)
     )
-    if all(claim.score is None and claim.token_scores is None for claim in claims):
-        msg = (
-            'nothing was claimed: add "score" to its candidates '
-            '({"text": " warm mat", "score": -2.40}) or "scores", one a candidate, or say which '
-            "field it is: --map score=FIELD"
-        )
-        raise RowFault(msg)
     _same_kind([claim.score for claim in claims], taken, items, "score")
     for place, claim in enumerate(claims):
         _same_kind(claim.token_scores or (), taken, {place: items.get(place, {})}, "token_scores")

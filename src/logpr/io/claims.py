@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from logpr._types import Bos, Boundary, End
 from logpr._values import Candidate
 from logpr.auditing.claims.printed import MOST_DECIMALS
-from logpr.auditing.claims.values import Claim, ClaimRow, Declares
+from logpr.auditing.claims.values import Claim, ClaimRow, Declares, is_claimed
 from logpr.errors import NumbersError, RecordError, UnknownNameError, WrongTypeError
 from logpr.io._claim_fields import is_claim, take
+from logpr.io._claim_numbers import WRITE, rows_of_numbers, source_of_numbers
 from logpr.io._claim_records import rows_of_records
 from logpr.io._fault import RowFault, shown
 from logpr.io.datasets import Dataset, is_dataset, open_dataset
@@ -94,18 +95,22 @@ def iter_claims(
     A record has a shape that `read_records` knows. Each candidate may bring `score` (or
     `logprob`), `token_scores` (or `token_logprobs`, then `end_logprob` for END), numbers or texts;
     beside texts they stand in lists: `scores`, `token_scores` (or score_0, score_1, …). A
-    candidate without a number, or null, is one that nothing was claimed for. Infinite numbers and
-    NaN are claims too. Evidence: `logits` or `logprobs` (rows over the vocabulary, with
-    `token_ids`), `shortlist_ids`, `steps`. Per row: `declares`, `chosen`, `arm`. What logpr itself
-    wrote is read as it is: its `logprob` and `token_logprobs` are the claims.
+    candidate without a number, or null, is one that nothing was claimed for; so may all of a row's
+    be, but not all of the file's. Infinite numbers and NaN are claims too. Evidence: `logits` or
+    `logprobs` (rows over the vocabulary, with `token_ids`), `shortlist_ids`, `steps`. Per row:
+    `declares`, `chosen`, `arm`. What logpr itself wrote is read as it is: its `logprob` and
+    `token_logprobs` are the claims.
 
     `declares` of the rows yielded says `end`, `boundary` and `bos` in full, and the query says the
     same: the row's `declares` goes before the row's own fields, these before the arguments. A row
-    without a prompt has a query without one: numbers alone can be looked at too.
+    without a prompt has a query without one: numbers alone can be looked at too. A row that has
+    claims and neither a prompt nor candidates, and a file of nothing but numbers (one a line, one
+    column, a JSON list: one record), has candidates without text and ids.
 
     Args:
         source: as in `read_records`; an .npz that `logpr.record` wrote; or records as dicts,
-            `Ranking`, `Query` or (prompt, candidates, scores), called "record 0" in messages.
+            `Ranking`, `Query` or (prompt, candidates, scores), called "record 0" in messages; or
+            numbers.
         format: as in `read_records`.
         mapping: as in `read_records`, and the names of claims: {"score": "my_column"}, whether
             the row has that field or its candidates.
@@ -133,7 +138,7 @@ def iter_claims(
     if sep is not None:
         require_text("--sep", sep)
     base = Declares() if declares is None else declares_of(dataclasses.asdict(declares))
-    found, rows = _opened(source, format)
+    found, rows = _opened(source, format, mapping, templated=template is not None)
     reader = _Reader(
         found,
         mapping,
@@ -148,13 +153,16 @@ def iter_claims(
 
 
 def _read(source: Source, rows: Generator[RawRow], reader: _Reader) -> Iterator[ClaimRow]:
-    index = -1
+    index, first, claimed = -1, "", False
     for index, raw in enumerate(rows):
         try:
             if raw.fault is not None:
                 raise raw.fault
             assert raw.row is not None, "a row is read, or has a fault"
-            yield reader(raw.row, index, raw.line)
+            row = reader(raw.row, index, raw.line)
+            first = first or row.where
+            claimed = claimed or any(map(is_claimed, row.claims))
+            yield row
         except RowFault as fault:
             rows.close()
             # Claims are read whole or not at all: a row put aside would change the verdict.
@@ -164,11 +172,22 @@ def _read(source: Source, rows: Generator[RawRow], reader: _Reader) -> Iterator[
         name = "the list of claims" if source.format == "memory" else source.name
         msg = f"{name} is empty: it holds no record; give one with a claim a candidate"
         raise RecordError(msg)
+    if not claimed:
+        records = "" if index == 0 else f" in any of {index + 1} records"
+        msg = (
+            f'{first}: nothing was claimed{records}: add "score" to its candidates '
+            '({"text": " warm mat", "score": -2.40}) or "scores", one a candidate, or say which '
+            "field it is: --map score=FIELD"
+        )
+        raise RecordError(msg)
 
 
 def _opened(
     source: str | Iterable[object],
     format: Format | None,  # noqa: A002 - the option's own name
+    mapping: dict[str, str],
+    *,
+    templated: bool,
 ) -> tuple[Source, Generator[RawRow]]:
     if not isinstance(source, str):
         if isinstance(source, (Mapping, bytes)) or not isinstance(source, Iterable):
@@ -182,6 +201,10 @@ def _opened(
         from logpr.auditing._record import read_recorded  # noqa: PLC0415 - for this format alone
 
         return Source(f"{source}: record", "memory"), rows_of_records(read_recorded(source))
+    numbers = None if templated else source_of_numbers(source, format, mapping)
+    if numbers is not None:
+        mapping.clear()  # it named the column of numbers, and nothing else is there
+        return numbers, rows_of_numbers(numbers)
     found = find_source(source, format)
     # A faulty scorer's numbers may be ones that JSON lacks, and Python writes them all the same.
     return found, rows_of(found, constants=True)
@@ -242,6 +265,7 @@ class _Reader:
         query = dataclasses.replace(
             query,
             prompt=None if taken.unprompted else query.prompt,
+            candidates=(Candidate(),) * taken.bare if taken.bare else query.candidates,
             end=declares.end,
             boundary=declares.boundary or query.boundary,
             bos=declares.bos or query.bos,
@@ -266,6 +290,11 @@ def _has_evidence(claim: Claim, candidate: Candidate) -> bool:
 
 
 def _no_prompt(row: Mapping[str, Any], taken: Taken) -> str:
+    if taken.bare:
+        return (
+            f"there are numbers and nothing that says what they are of, and a model is given; "
+            f"write {WRITE}, or leave out the model: the numbers alone are looked at then"
+        )
     if taken.output:
         return (
             "this is a record that logpr wrote, without its prompt; write it with --tokens, which "

@@ -32,8 +32,19 @@ _MOST_PROSE = 4000
 _MOST_JSON = 2_000_000
 
 _BRIEF = {"rows": 10, "telling": 1, "tokens": 20, "flips": 5}
-_WHOLE = {"rows": 200, "telling": 3, "tokens": 40, "flips": 100, "others": 50, "first": 10}
-"""How many of each an audit's fragment and page show at most; those after `first` are folded."""
+_WHOLE = {
+    "rows": 200,
+    "telling": 3,
+    "tokens": 40,
+    "flips": 100,
+    "others": 50,
+    "first": 10,
+    "standing": 5,
+}
+"""How many of each an audit's fragment and page show at most.
+
+Those after `first` are folded, after `standing` the computations that reproduce the claims too.
+"""
 
 
 def audit(value: AuditReport) -> str:
@@ -54,6 +65,7 @@ def audit_page(value: AuditReport) -> str:
     return _render(
         "audit_page.html.j2",
         **_audited(value, _WHOLE),
+        pages=_pages(value),
         drifts=[(drift, charts.scatter(drift)) for drift in drifts],
         masses=charts.masses(value.shortlist),
         width=charts.WIDTH,
@@ -103,6 +115,16 @@ def _audited(value: AuditReport, most: dict[str, int]) -> dict[str, object]:
         "hidden": max(0, len(rows) - most["rows"]),
         "tokens": [_tokens(value, row, most["tokens"]) for row in tokens],
     }
+
+
+def _pages(value: AuditReport) -> list[tuple[str, str]]:
+    """Return the pages of the faults that are named, as they ship with the package: id and text."""
+    # The whole zoo, for this page alone.
+    from logpr.auditing.faults import FAULTS  # noqa: PLC0415 - as said
+    from logpr.auditing.faults._texts import page  # noqa: PLC0415 - as said
+
+    # A report that was read back may name anything, which is looked up and never opened.
+    return [(item.id, page(item.id)[1]) for item in value.faults if item.id in FAULTS]
 
 
 def _tokens(value: AuditReport, row: AuditRow, most: int) -> dict[str, object]:

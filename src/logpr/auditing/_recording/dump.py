@@ -26,6 +26,7 @@ from numpy.lib import format as npy
 from logpr.auditing._recording.given import Row
 from logpr.auditing._recording.journal import Journal, part_of
 from logpr.errors import InputError, MissingFileError, NumbersError, QueryError
+from logpr.models.logits.dump import refuse_no_archive
 
 _VERSION = 1
 _IDS = ("prompt_ids", "prompt_offsets", "token_ids", "offsets", "end_ids")
@@ -103,6 +104,7 @@ class Dump:
                 else f"; record it: with logpr.record({str(path)!r}) as recorder"
             )
             raise MissingFileError(msg)
+        refuse_no_archive(path)
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 self._ids = {name: arrays[name] for name in _IDS}

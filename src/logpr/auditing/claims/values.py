@@ -59,6 +59,11 @@ class Claim:
     steps: tuple[CompactStep, ...] | None = None
 
 
+def is_claimed(claim: Claim) -> bool:
+    """Return whether any number was claimed for a candidate: its score, or its tokens'."""
+    return claim.score is not None or claim.token_scores is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declares:
     """What the numbers are declared to be; the defaults are log Pr(y | x) in nats.

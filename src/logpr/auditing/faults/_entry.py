@@ -20,6 +20,10 @@ Parameters: TypeAlias = tuple[tuple[str, Parameter], ...]
 
 Grid: TypeAlias = Float64[np.ndarray, " grid"]
 
+Count: TypeAlias = Literal["own", "same", "context"]
+"""How many steps a change leaves: "same" as many as there were, "own" as its formula says of y
+alone, "context" as many as have rows, which what stands before y decides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -49,7 +53,8 @@ class Change:
     """One way to change one stage: `fixed` parameters, and at most one that varies along `axis`.
 
     `run` is the formula; what it takes and gives is the stage's. `tier` is how many ways there
-    were to choose the fixed parameters: 0 a few words, 1 a whole number, 2 a real one.
+    were to choose the fixed parameters: 0 a few words, 1 a whole number, 2 a real one. Whatever the
+    search knows of a formula stands here, so that a new entry is written in one place.
     """
 
     fault: str
@@ -58,12 +63,26 @@ class Change:
     fixed: Parameters = ()
     axis: Axis | None = None
     tier: int = 0
-    finish: Callable[..., Any] | None = None
-    """Of a normalisation: what it does to the aggregate, given the steps."""
     needs: str = ""
     """What the evidence must hold: "" log-probabilities alone, "logit" raw ones, "top" a row's
     largest, "row" all of it, "raw" all of it as logits, "positions" that after every prefix,
     "lists" logged shortlists, "text" texts, "neutral" rows after other prompts."""
+    rivals: bool = False
+    """Whether a candidate's number takes the others of its record: their tokens where it
+    normalises, their totals where it is a unit."""
+    count: Count = "own"
+    sized: Callable[..., int] | None = None
+    """Of a mask: the number of steps it makes of a layout's, found without laying them out."""
+    greedy: bool = False
+    """Of an alignment: whether it reads along the model's own greedy continuation."""
+    partial: bool = False
+    """Of a normalisation: whether its normaliser leaves out a part of the vocabulary."""
+    finish: Callable[..., Any] | None = None
+    """Of a normalisation: what it does to the aggregate, given the steps."""
+    grows: bool = False
+    """Of an aggregate: whether it grows with the steps, so that a perplexity divides by them."""
+    of_any: Callable[..., Any] | None = None
+    """Of a unit: what it makes of any number, a step's score too, where it needs no more."""
 
     @property
     def freedom(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
+from logpr.auditing.faults._entry import Change, Count, Fault, ParameterSpec
 from logpr.auditing.scene.layout import Layout
 from logpr.auditing.scene.scene import Scene
 from logpr.auditing.scene.steps import Step
@@ -127,24 +127,31 @@ def _shares_rows(scene: Scene) -> bool:
 
 def _reused(representative: str = "first") -> Change:
     fixed = (("representative", representative),)
-    return Change("row_reused", "align", _row_reused(representative), fixed)
+    return Change("row_reused", "align", _row_reused(representative), fixed, count="same")
 
 
-def _simple(name: str, run: Callable[[Layout], list[Step]]) -> Fault:
+def _simple(
+    name: str,
+    run: Callable[[Layout], list[Step]],
+    *,
+    count: Count,
+    greedy: bool = False,
+) -> Fault:
     def make() -> Change:
-        return Change(name, "align", run)
+        return Change(name, "align", run, count=count, greedy=greedy)
 
     return Fault(name, "align", "fault", lambda _: (make(),), make)
 
 
 ENTRIES = (
-    _simple("unshifted", unshifted),
-    _simple("shifted_twice", shifted_twice),
-    _simple("first_token_dropped", first_token_dropped),
-    _simple("last_token_dropped", last_token_dropped),
-    _simple("prompt_last_included", prompt_last_included),
-    _simple("prompt_included", prompt_included),
-    _simple("not_teacher_forced", not_teacher_forced),
+    _simple("unshifted", unshifted, count="same"),
+    # One row too early there may be none: where a single token stands before y.
+    _simple("shifted_twice", shifted_twice, count="context"),
+    _simple("first_token_dropped", first_token_dropped, count="own"),
+    _simple("last_token_dropped", last_token_dropped, count="own"),
+    _simple("prompt_last_included", prompt_last_included, count="context"),
+    _simple("prompt_included", prompt_included, count="context"),
+    _simple("not_teacher_forced", not_teacher_forced, count="same", greedy=True),
     Fault(
         "row_reused",
         "align",

@@ -45,7 +45,7 @@ def _unconditional(layout: Layout) -> Layout:
 
 
 def _prompt_dropped() -> Change:
-    return Change("prompt_dropped", "context", _unconditional)
+    return Change("prompt_dropped", "context", _unconditional, count="same")
 
 
 @cache
@@ -55,7 +55,7 @@ def _left_pad(pad_id: int, company: Company) -> Change:
 
     fixed = (("pad_id", pad_id), ("company", company))
     tier = 1 if isinstance(company, int) else 0
-    return Change("left_pad_unmasked", "context", run, fixed, tier=tier)
+    return Change("left_pad_unmasked", "context", run, fixed, tier=tier, count="same")
 
 
 @cache
@@ -67,7 +67,8 @@ def _window_restart(window: int, start: str = "none") -> Change:
         return replace(layout, window=window, restart=restart)
 
     fixed = (("window", window), ("start", start))
-    return Change("window_restart", "context", run, fixed, tier=1)
+    # A token that begins a window has nothing before it, and which does is decided by x.
+    return Change("window_restart", "context", run, fixed, tier=1, count="context")
 
 
 @cache
@@ -75,7 +76,7 @@ def _truncated_context(keep: int) -> Change:
     def run(layout: Layout) -> Layout:
         return replace(layout, context=layout.context[-keep:])
 
-    return Change("truncated_context", "context", run, (("keep", keep),), tier=1)
+    return Change("truncated_context", "context", run, (("keep", keep),), tier=1, count="same")
 
 
 def pads_and_companies(scene: Scene) -> list[tuple[int, Company]]:

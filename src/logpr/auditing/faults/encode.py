@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from logpr.auditing.faults._entry import Change, Fault, ParameterSpec
 from logpr.auditing.scene.scene import Case, Material, Scene
 from logpr.errors import LogprError
 from logpr.tokens.boundary import encode
+
+Encoding: TypeAlias = Callable[[Scene, Case], Material | None]
 
 
 def _start(scene: Scene) -> int | None:
@@ -127,33 +130,31 @@ def space_doubled(scene: Scene, case: Case) -> Material | None:
     return _respaced(scene, case, bare, f" {moved}{case.text}")
 
 
-def _plain(fault: str, run: object, *, needs: str = "") -> Change:
-    assert callable(run)
-    return Change(fault, "encode", run, needs=needs)
+def _simple(fault: str, run: Encoding, possible: Callable[[Scene], bool]) -> Fault:
+    def make() -> Change:
+        return Change(fault, "encode", run)
+
+    def changes(scene: Scene) -> Sequence[Change]:
+        return (make(),) if possible(scene) else ()
+
+    return Fault(fault, "encode", "fault", changes, make)
 
 
-def _started(scene: Scene) -> bool:
+def _has_start(scene: Scene) -> bool:
     return _start(scene) is not None
 
 
-def _bos_missing(scene: Scene) -> Sequence[Change]:
+def _starts(scene: Scene) -> bool:
     start = _start(scene)
-    has = any(case.material.context[:1] == (start,) for case in scene.cases)
-    return (_plain("bos_missing", bos_missing),) if start is not None and has else ()
+    return start is not None and any(case.material.context[:1] == (start,) for case in scene.cases)
 
 
-def _bos_doubled(scene: Scene) -> Sequence[Change]:
-    return (_plain("bos_doubled", bos_doubled),) if _started(scene) else ()
+def _scores_end(scene: Scene) -> bool:
+    return any(case.material.end_ids for case in scene.cases)
 
 
-def _eos_missing(scene: Scene) -> Sequence[Change]:
-    asked = any(case.material.end_ids for case in scene.cases)
-    return (_plain("eos_missing", eos_missing),) if asked else ()
-
-
-def _eos_added(scene: Scene) -> Sequence[Change]:
-    open_ = any(not case.material.end_ids for case in scene.cases)
-    return (_plain("eos_added", eos_added),) if scene.end_ids and open_ else ()
+def _may_score_end(scene: Scene) -> bool:
+    return bool(scene.end_ids) and any(not case.material.end_ids for case in scene.cases)
 
 
 _CUTS = {"split": joint_boundary, "straddling": straddling}
@@ -183,16 +184,10 @@ def _texts(scene: Scene) -> bool:
 
 
 ENTRIES = (
-    Fault(
-        "bos_missing", "encode", "fault", _bos_missing, lambda: _plain("bos_missing", bos_missing)
-    ),
-    Fault(
-        "bos_doubled", "encode", "fault", _bos_doubled, lambda: _plain("bos_doubled", bos_doubled)
-    ),
-    Fault(
-        "eos_missing", "encode", "fault", _eos_missing, lambda: _plain("eos_missing", eos_missing)
-    ),
-    Fault("eos_added", "encode", "fault", _eos_added, lambda: _plain("eos_added", eos_added)),
+    _simple("bos_missing", bos_missing, _starts),
+    _simple("bos_doubled", bos_doubled, _has_start),
+    _simple("eos_missing", eos_missing, _scores_end),
+    _simple("eos_added", eos_added, _may_score_end),
     Fault(
         "joint_boundary",
         "encode",

@@ -24,9 +24,14 @@ def _pad_counted(pad_id: int, company: Company) -> Change:
         ]
         return steps + [step for step in extra if step is not None]
 
+    def sized(layout: Layout, steps: list[Step]) -> int:
+        end = len(layout.sequence)
+        pads = range(end, end + layout.pads(company))
+        return len(steps) + sum(map(layout.readable, pads))
+
     fixed = (("pad_id", pad_id), ("company", company))
     tier = 1 if isinstance(company, int) else 0
-    return Change("pad_counted", "mask", run, fixed, tier=tier)
+    return Change("pad_counted", "mask", run, fixed, tier=tier, count="context", sized=sized)
 
 
 @cache

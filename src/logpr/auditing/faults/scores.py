@@ -25,10 +25,23 @@ def _change(
     *,
     axis: Axis | None = None,
     needs: str = "row",
-    finish: Callable[..., object] | None = None,
     tier: int = 0,
+    rivals: bool = False,
+    partial: bool = False,
+    finish: Callable[..., object] | None = None,
 ) -> Change:
-    return Change(fault, "normalise", run, fixed, axis, tier=tier, finish=finish, needs=needs)
+    return Change(
+        fault,
+        "normalise",
+        run,
+        fixed,
+        axis,
+        tier,
+        needs,
+        rivals=rivals,
+        partial=partial,
+        finish=finish,
+    )
 
 
 def _at(run: normalise.Formula, value: float) -> normalise.Formula:
@@ -48,24 +61,29 @@ def _varying(
     spec: ParameterSpec,
     *,
     needs: str = "row",
+    partial: bool = False,
 ) -> Fault:
     def apply(**given: float) -> Change:
         value = given[spec.name]
-        return _change(fault, _at(run, value), ((spec.name, value),), needs=needs, tier=2)
+        fixed = ((spec.name, value),)
+        return _change(fault, _at(run, value), fixed, needs=needs, tier=2, partial=partial)
 
-    return Fault(
-        fault,
-        "normalise",
-        "fault",
-        lambda scene: (_change(fault, run, axis=axis(scene), needs=needs),),
-        apply,
-        (spec,),
-    )
+    def changes(scene: Scene) -> Sequence[Change]:
+        return (_change(fault, run, axis=axis(scene), needs=needs, partial=partial),)
+
+    return Fault(fault, "normalise", "fault", changes, apply, (spec,))
 
 
-def _plain(fault: str, run: normalise.Formula, *, needs: str = "row") -> Fault:
+def _plain(
+    fault: str,
+    run: normalise.Formula,
+    *,
+    needs: str = "row",
+    rivals: bool = False,
+    partial: bool = False,
+) -> Fault:
     def apply() -> Change:
-        return _change(fault, run, needs=needs)
+        return _change(fault, run, needs=needs, rivals=rivals, partial=partial)
 
     return Fault(fault, "normalise", "fault", lambda _: (apply(),), apply)
 
@@ -85,11 +103,12 @@ _WITHOUT = {"step": normalise.top_k_without, "request": normalise.top_k_of_reque
 
 
 def _without(k: int | None = None, per: str = "step", lists: str | None = None) -> Change:
+    name = "shortlist_without_target"
     if lists is not None or k is None:
         run = normalise.given_list(with_target=False)
-        return _change("shortlist_without_target", run, (("lists", "given"),), needs="lists")
+        return _change(name, run, (("lists", "given"),), needs="lists", partial=True)
     fixed: Parameters = (("k", k), ("per", per))
-    return _change("shortlist_without_target", _at(_WITHOUT[per], k), fixed, tier=1)
+    return _change(name, _at(_WITHOUT[per], k), fixed, tier=1, partial=True)
 
 
 def _without_changes(scene: Scene) -> Sequence[Change]:
@@ -100,6 +119,7 @@ def _without_changes(scene: Scene) -> Sequence[Change]:
             (("per", per),),
             axis=_sizes(scene),
             needs="top" if per == "step" else "row",
+            partial=True,
         )
         for per, run in _WITHOUT.items()
     ]
@@ -113,16 +133,18 @@ def _lists(scene: Scene) -> bool:
 def _unlogged() -> Change:
     # The name for what token scores imply: whoever applies it has the lists, and does not log them.
     run = normalise.given_list(with_target=False)
-    return _change("shortlist_unknown", run, needs="lists")
+    return _change("shortlist_unknown", run, needs="lists", partial=True)
 
 
 def _given() -> Change:
-    return _change("shortlist_given", normalise.given_list(with_target=True), needs="lists")
+    run = normalise.given_list(with_target=True)
+    return _change("shortlist_given", run, needs="lists", partial=True)
 
 
 def _masked(ids: tuple[int, ...] | int) -> Change:
     chosen = (ids,) if isinstance(ids, int) else tuple(ids)
-    return _change("vocab_rows_masked", normalise.masked_rows(chosen), (("ids", chosen),))
+    run = normalise.masked_rows(chosen)
+    return _change("vocab_rows_masked", run, (("ids", chosen),), partial=True)
 
 
 def _masked_changes(scene: Scene) -> Sequence[Change]:
@@ -174,6 +196,7 @@ ENTRIES = (
         _sizes,
         ParameterSpec("k", "enumerated", "1 to 1,024"),
         needs="top",
+        partial=True,
     ),
     Fault(
         "shortlist_given",
@@ -195,12 +218,13 @@ ENTRIES = (
         ),
     ),
     Fault("shortlist_unknown", "normalise", "fault", lambda _: (), _unlogged),
-    _plain("candidates_softmax", normalise.candidates_alone),
+    _plain("candidates_softmax", normalise.candidates_alone, rivals=True, partial=True),
     _varying(
         "nucleus_renormalised",
         normalise.nucleus,
         _solved("p", (0.01, 0.9999), log=False),
         ParameterSpec("p", "solved", "0.01 to 0.9999"),
+        partial=True,
     ),
     _varying(
         "temperature",

@@ -27,8 +27,9 @@ def _change(
     axis: Axis | None = None,
     needs: str = "",
     tier: int = 0,
+    grows: bool = False,
 ) -> Change:
-    return Change(fault, "aggregate", run, fixed, axis, tier=tier, needs=needs)
+    return Change(fault, "aggregate", run, fixed, axis, tier, needs, grows=grows)
 
 
 def _mean() -> Change:
@@ -66,7 +67,8 @@ def _wrong_count(count: str = "n_plus_1") -> Change:
             share: aggregate.Column = shape.counts / _COUNTS[count](shape)
         return share
 
-    return _change("loss_times_wrong_count", aggregate.divided(by), (("count", count),))
+    run = aggregate.divided(by)
+    return _change("loss_times_wrong_count", run, (("count", count),), grows=True)
 
 
 def _per_char() -> Change:
@@ -106,7 +108,8 @@ _DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.fl
 
 @cache
 def _product(dtype: str = "float32") -> Change:
-    return _change("product_then_log", aggregate.product(_DTYPES[dtype]), (("dtype", dtype),))
+    run = aggregate.product(_DTYPES[dtype])
+    return _change("product_then_log", run, (("dtype", dtype),), grows=True)
 
 
 @cache
@@ -116,7 +119,7 @@ def _mean_probability(log: str = "no") -> Change:
 
 
 def _pmi() -> Change:
-    return _change("pmi", aggregate.difference, needs="neutral")
+    return _change("pmi", aggregate.difference, needs="neutral", grows=True)
 
 
 def _one(which: str) -> Callable[[], Change]:
@@ -128,7 +131,7 @@ def _min_token() -> Change:
 
 
 def _total() -> Change:
-    return _change("logprob", aggregate.summed)
+    return _change("logprob", aggregate.summed, grows=True)
 
 
 def _always(make: Callable[[], Change]) -> Callable[[Scene], Sequence[Change]]:
@@ -200,21 +203,28 @@ AGGREGATES = (
 )
 
 
-def _unit_entry(fault: str, kind: FaultKind, run: unit.Unit) -> Fault:
+def _unit_entry(fault: str, kind: FaultKind, run: unit.Unit, *, rivals: bool = False) -> Fault:
     def make() -> Change:
-        return Change(fault, "unit", run)
+        return Change(fault, "unit", run, rivals=rivals)
+
+    return Fault(fault, "unit", kind, lambda _: (make(),), make)
+
+
+def _unit_of_any(fault: str, kind: FaultKind, of_any: unit.OfAny) -> Fault:
+    def make() -> Change:
+        return Change(fault, "unit", unit.of_totals(of_any), of_any=of_any)
 
     return Fault(fault, "unit", kind, lambda _: (make(),), make)
 
 
 UNITS = (
-    _unit_entry("in_bits", "choice", unit.BITS),
-    _unit_entry("in_log10", "choice", unit.LOG10),
-    _unit_entry("negated", "fault", unit.NEGATED),
-    _unit_entry("probability", "choice", unit.exponential),
+    _unit_of_any("in_bits", "choice", unit.BITS),
+    _unit_of_any("in_log10", "choice", unit.LOG10),
+    _unit_of_any("negated", "fault", unit.NEGATED),
+    _unit_of_any("probability", "choice", unit.exponential),
     _unit_entry("perplexity", "choice", unit.perplexity),
-    _unit_entry("choice_prob", "choice", unit.choice),
-    _unit_entry("nats", "choice", unit.PLAIN),
+    _unit_entry("choice_prob", "choice", unit.choice, rivals=True),
+    _unit_of_any("nats", "choice", unit.PLAIN),
 )
 
 _OF_UNIT = {

@@ -11,21 +11,31 @@ import numpy as np
 from logpr.auditing.faults.aggregate import Shape, Table, Totals
 
 Unit: TypeAlias = Callable[[Table, Table, Shape], Totals]
+OfAny: TypeAlias = Callable[[Table, Table], Totals]
+"""A unit of any number, whatever it adds up: of a total, and of a step's score."""
 
 
-def scaled(by: float) -> Unit:
-    """Return A · by."""
+def of_totals(of_any: OfAny) -> Unit:
+    """Return such a unit as the stage takes it."""
 
     def run(total: Table, noise: Table, shape: Shape) -> Totals:
         del shape
+        return of_any(total, noise)
+
+    return run
+
+
+def scaled(by: float) -> OfAny:
+    """Return A · by."""
+
+    def run(total: Table, noise: Table) -> Totals:
         return total * by, noise * abs(by)
 
     return run
 
 
-def exponential(total: Table, noise: Table, shape: Shape) -> Totals:
+def exponential(total: Table, noise: Table) -> Totals:
     """Return exp(A)."""
-    del shape
     with np.errstate(over="ignore"):
         value = np.exp(total)
         return value, value * np.expm1(noise)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from logpr.auditing.scene.scene import Scene
+from logpr.auditing.search.halves import HalfNoise, Halves, fits
 from logpr.auditing.search.judge import Judgement, middle
 from logpr.auditing.search.panel import predict_all
 from logpr.auditing.search.pipeline import Declared, Pipeline
@@ -19,12 +22,26 @@ _FEW = 6
 
 
 def held_to_tokens(
-    found: Judgement, scene: Scene, declared: Declared, claimed: Claimed, numbers: Sequence[int]
+    found: Judgement,
+    scene: Scene,
+    declared: Declared,
+    claimed: Claimed,
+    numbers: Sequence[int],
+    *,
+    halves: Halves = lambda *_: {},
 ) -> tuple[Judgement, list[str]]:
     """Return the judgement with the computations left that give the claimed tokens too, and notes.
 
     Where the named one does not, that is said; and scores whose own tokens are others' are not
-    called correct.
+    called correct. Tokens whose digits were cut off, or that half precision moved, are no others'.
+
+    Args:
+        found: the judgement on the scores.
+        scene: all candidates.
+        declared: what the claims are declared to be.
+        claimed: the claims.
+        numbers: the candidates whose tokens were claimed.
+        halves: how far half precision moves them, asked only where it matters.
     """
     leader = found.leader or Trial(Pipeline())
     if found.reproduced is None:
@@ -35,13 +52,42 @@ def held_to_tokens(
     if found.computed_in is not None or found.last_digit:
         room = HALF * (found.half_noise or 0.0) + _last_place(claimed, numbers)
     bench = _Tokens(scene, declared, claimed, tuple(numbers), room)
+    notes: list[str] = []
     if not bench.agrees(leader):
-        return found, bench.differing(found, leader)
+        wide = None
+        if found.verdict == "correct" and found.leader is None:
+            wide, notes = _rounded_apart(found, bench, halves)
+        if wide is None:
+            return found, bench.differing(found, leader)
+        bench = wide
     found.same = tuple(filter(bench.agrees, found.same))
     found.standing = tuple(filter(bench.agrees, found.standing))
     if found.verdict == "ambiguous" and not found.standing and found.leader is not None:
         found.verdict = "other_definition" if leader.pipeline.choices_only else "fault"
-    return found, []
+    return found, notes
+
+
+def _rounded_apart(
+    found: Judgement, bench: _Tokens, halves: Halves
+) -> tuple[_Tokens | None, list[str]]:
+    """Return the room in which tokens beside right scores are right too, and what it is called."""
+    plain, last = Trial(Pipeline()), _last_place(bench.claimed, bench.numbers)
+    wide = replace(bench, room=bench.room + last)
+    if wide.agrees(plain):
+        note = (
+            "last_digit: token scores are off by one in their last digit, as where digits are cut "
+            "off instead of rounded"
+        )
+        return wide, [note]
+    for name, noise in sorted(
+        halves(bench.scene, bench.numbers).items(), key=lambda item: item[1].largest
+    ):
+        wide = replace(bench, room=HALF * noise.largest + last)
+        if wide.agrees(plain) and wide.alike(plain, noise):
+            found.computed_in = name
+            found.half_noise, found.half_assumed = noise.largest, noise.assumed
+            return wide, []
+    return None, []
 
 
 def _by_tokens(
@@ -102,6 +148,24 @@ class _Tokens:
                 room=self.room,
             )
             for number in self.numbers
+        )
+
+    def alike(self, trial: Trial, noise: HalfNoise) -> bool:
+        """Return whether the tokens depart from a computation's as a half type's do."""
+        steps = step_scores(self.scene, self.declared, trial, self.numbers)
+        pairs = [
+            (token, value)
+            for number in self.numbers
+            for token, value in zip(
+                self.claimed.claims[number].token_scores or (), steps[number].values, strict=False
+            )
+        ]
+        off = np.array([token.value - value for token, value in pairs])
+        width = np.array([token.high - token.low for token, _ in pairs])
+        at = np.isfinite(off)
+        typical = np.full(int(at.sum()), noise.typical)
+        return self.declared.unit.fault != "nats" or fits(
+            off[at], np.zeros(len(typical)), width[at], typical
         )
 
     def differing(self, judgement: Judgement, trial: Trial) -> list[str]:

@@ -20,7 +20,7 @@ from logpr._values import (
 )
 from logpr._version import __version__
 from logpr.auditing.claims.fingerprints import fingerprints
-from logpr.auditing.claims.values import ClaimRow, Declares
+from logpr.auditing.claims.values import ClaimRow, Declares, is_claimed
 from logpr.auditing.faults import FAULTS
 from logpr.auditing.faults.totals import declared_totals
 from logpr.auditing.reporting.damage import arms, damage
@@ -38,6 +38,7 @@ from logpr.auditing.search.next_input import next_input
 from logpr.auditing.search.panel import Values, predict_all
 from logpr.auditing.search.pipeline import Declared, Pipeline
 from logpr.auditing.search.race import Trial
+from logpr.auditing.search.rounded import Rounded, judge_rounded
 from logpr.auditing.search.shortlists import with_shortlists
 from logpr.auditing.search.targets import Claimed, claimed_of, declared_of, declares_of_all
 from logpr.models.base import Model
@@ -55,10 +56,25 @@ class Options:
 def audit_rows(rows: Sequence[ClaimRow], model: Model | None, options: Options) -> AuditReport:
     """Return the report on claims, from a model, from what the records bring, or from neither.
 
+    Records in which nothing was claimed are skipped and counted in a warning, `not_claimed`.
+
     Raises:
         QueryError: rows that cannot be audited together, or fed as declared.
         ModelError: the model failed.
     """
+    judged = [row for row in rows if any(map(is_claimed, row.claims))]
+    report = _audited(judged or rows, model, options)
+    if len(judged) in (0, len(rows)):
+        return report
+    skipped = len(rows) - len(judged)
+    note = (
+        f"not_claimed: {skipped} of {len(rows)} records have no number for any candidate, and were "
+        f"skipped"
+    )
+    return replace(report, warnings=(note, *report.warnings))
+
+
+def _audited(rows: Sequence[ClaimRow], model: Model | None, options: Options) -> AuditReport:
     declares = declares_of_all(rows)
     claimed = claimed_of(rows)
     built = build(rows, model, options.settings)
@@ -82,17 +98,11 @@ class _Report:
         self._scene, self._evidence = built.scene, built.evidence
         self._model, self._options = model, options
         self._declared: Declared = declared_of(declares, summed=claimed.summed)
+        self._rounded: Rounded | None = None
 
     def made(self) -> AuditReport:
+        found = self._judged()
         scene, claimed = self._scene, self._claimed
-        found = judge(
-            scene,
-            self._declared,
-            claimed.targets,
-            claimed.numbers,
-            halves=self._options.halves,
-            progress=self._options.progress,
-        )
         counts = [len(case.material.tokens) for case in scene.cases]
         findings = fingerprints(self._rows, counts=counts)
         if found.computed_in is not None and any(f.id == "power_of_two_grid" for f in findings):
@@ -105,7 +115,14 @@ class _Report:
         ]
         differing: list[str] = []
         if token_claims:
-            found, differing = held_to_tokens(found, scene, self._declared, claimed, token_claims)
+            found, differing = held_to_tokens(
+                found,
+                scene,
+                self._declared,
+                claimed,
+                token_claims,
+                halves=self._options.halves,
+            )
             found, steps = with_shortlists(
                 found, scene, self._declared, claimed, numbers=token_claims, rows=self._rows
             )
@@ -155,6 +172,15 @@ class _Report:
         report = replace(report, flips=0 if report.damage is None else len(report.damage.flips))
         report = replace(report, next_input=next_input(report, found, scene, self._declared))
         return replace(report, sentence=sentence(report, found))
+
+    def _judged(self) -> Judgement:
+        """Return the judgement; the scene is the one that it holds in from here on."""
+        asked = self._scene, self._declared, self._claimed.targets, self._claimed.numbers
+        halves, progress = self._options.halves, self._options.progress
+        if self._model is not None and self._model.provenance.backend != "logits":
+            return judge(*asked, halves=halves, progress=progress)
+        found, self._scene, self._rounded = judge_rounded(*asked, halves=halves, progress=progress)
+        return found
 
     def _explained(self, found: Judgement, reproduced: Values) -> np.ndarray:
         inside: np.ndarray = reproduced.reached(self._claimed.targets)
@@ -232,10 +258,22 @@ class _Report:
                 f"no_evidence: {missing} of {len(self._claimed.numbers)} claims have no evidence "
                 f"(their rows were not recorded, or they overflow the context) and were not judged"
             )
+        if self._rounded is not None:
+            out.append(
+                f"rounded_rows: the recorded rows are rounded to {self._rounded.dtype}, and the "
+                f"claims are not computed from them as they stand; each token may be off by up to "
+                f"{self._rounded.noise:.2g} nats; record float32 rows to tell more"
+            )
         if found.last_digit:
             out.append(
                 f"last_digit: {found.last_digit} of {len(found.numbers)} claims are off by one in "
                 f"their last digit, as where digits are cut off instead of rounded"
+            )
+        if found.half_assumed is not None:
+            out.append(
+                f"half_not_measured: how far {found.computed_in} moves these numbers was not "
+                f"measured ({found.half_assumed}); its usual size was allowed for, "
+                f"{found.half_noise:.2g} nats a token"
             )
         if self._claimed.summed:
             out.append("tokens_only: only tokens were claimed; their sums are audited")

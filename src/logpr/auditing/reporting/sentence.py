@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from logpr._values import AuditAlternative, AuditReport, FaultFound
+from logpr._values.audit import alike
 from logpr.auditing.search.judge import Judgement
 from logpr.auditing.search.naming import named, phrase
 
@@ -19,7 +20,9 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR09
     are = "are" if total != 1 else "is"
     said = dict(report.declared)
     what = declared_phrase(said)
-    tally = f"reproduced to the printed digits, {report.explained_rows} of {total}"
+    rounded = any(note.startswith("rounded_rows") for note in report.warnings)
+    within = "within the rounding of the recorded rows" if rounded else "to the printed digits"
+    tally = f"reproduced {within}, {report.explained_rows} of {total}"
     if report.verdict == "correct" and report.computed_in is not None:
         return (
             f"{these} {are} {what}, as declared, within the rounding of {report.computed_in}: "
@@ -46,6 +49,9 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR09
             f"this input cannot tell which: {_list(several)}."
         )
     if report.verdict == "not_enough_precision":
+        same = _all_alike(report)
+        if same is not None:
+            return same
         return (
             f"{these} {are} printed with too few digits to say what computed "
             f"{'them' if total != 1 else 'it'}: "
@@ -66,6 +72,24 @@ def sentence(report: AuditReport, found: Judgement) -> str:  # noqa: C901, PLR09
     return (
         f"{these} {are} not {what}, and none of {report.hypotheses:,} computations tried gives "
         f"{'them' if total != 1 else 'it'}."
+    )
+
+
+def _all_alike(report: AuditReport) -> str | None:
+    """Return why claims tell nothing that are all NaN, or all one number; None of others."""
+    kind, total = alike(report.rows), report.rows_total
+    if kind is None:
+        return None
+    if kind == "nan":
+        these = f"None of these {total} scores is" if total != 1 else "This score is not"
+        return (
+            f"{these} a number: NaN says nothing of what computed it; look in the scorer for the "
+            f"logarithm of a negative number, 0 / 0 or ∞ − ∞."
+        )
+    first = next(row.printed for row in report.rows if row.printed is not None)
+    return (
+        f"These {total} scores are all {first}, and equal numbers tell no computations apart: "
+        f"{_count(report)}; audit candidates whose scores differ."
     )
 
 

@@ -8,19 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from logpr._score import Settings
-from logpr._score._encode import check_query, encode_candidate, end_ids_of, fitted, name_of
+from logpr._score.encode import check_query, encode_candidate, end_ids_of, fitted, name_of
 from logpr._values import Candidate, Query
 from logpr.auditing.claims.values import ClaimRow
-from logpr.auditing.scene.rows import ModelRows, RecordedRows
+from logpr.auditing.scene.compact import Compact, CompactRows, compact, end_id, known_logits
+from logpr.auditing.scene.inline import Recorded, full_logprobs, inline_logits
+from logpr.auditing.scene.rows import ModelRows, RecordedRows, RowSource
 from logpr.auditing.scene.scene import Case, Material, Scene
-from logpr.auditing.scene.sparse import (
-    Recorded,
-    compact,
-    compact_width,
-    full_logprobs,
-    inline_logits,
-    known_logits,
-)
 from logpr.errors import NumbersError, QueryError
 from logpr.models.base import EncoderDecoder, Model, Predictive
 from logpr.tokens.base import Tokenizer
@@ -28,9 +22,9 @@ from logpr.tokens.base import Tokenizer
 _EPS = float(np.finfo(np.float32).eps)
 _ROUNDINGS = 16.0
 """A log-softmax in float32 over logits of this size, in units of its last place."""
-_ROUNDED_ROWS = 2.0**-6
-"""Nats by which rounding logits of up to 32 to float16 moves a log-probability: one last place."""
 _MOST_PADS = 5
+_KEPT = 1 << 28
+"""Bytes of a model's rows that are kept for the claims asked next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +75,12 @@ def build(rows: Sequence[ClaimRow], model: Model | None, settings: Settings) -> 
 
 def _recordings(
     rows: Sequence[ClaimRow], queries: Sequence[Query], settings: Settings, evidence: str
-) -> list[Recorded | None]:
+) -> list[Recorded | Compact | None]:
     """Return what each candidate of the file brought of one kind of evidence."""
-    out: list[Recorded | None] = []
-    width = compact_width(rows) if evidence == "compact" else 0
+    out: list[Recorded | Compact | None] = []
+    end = end_id(rows) if evidence == "compact" else 0
     for row, query in zip(rows, queries, strict=True):
-        known = known_logits(row, width) if evidence == "compact" else {}
+        known = known_logits(row, end) if evidence == "compact" else {}
         has = any(candidate.logits is not None for candidate in query.candidates)
         has |= any(claim.logprobs is not None for claim in row.claims)
         ends = end_ids_of(query, model=None, settings=settings) if has else ()
@@ -97,14 +91,26 @@ def _recordings(
             elif evidence == "logprobs":
                 out.append(full_logprobs(query, candidate, claim, where=where, end_ids=ends))
             else:
-                out.append(compact(query, claim, where=where, width=width, known=known))
+                out.append(compact(query, claim, where=where, end=end, known=known))
     return out
 
 
-def _top(rows: Sequence[ClaimRow], evidence: str) -> int | None:
-    """Return how many of each row's largest logits are known, where not all are."""
-    if evidence != "compact":
-        return None
+def _source(
+    rows: Sequence[ClaimRow], found: Sequence[Recorded | Compact | None], evidence: str
+) -> RowSource:
+    if evidence == "compact":
+        return CompactRows(
+            [each if isinstance(each, Compact) else None for each in found], top=_top(rows)
+        )
+    return RecordedRows(
+        [each.model if isinstance(each, Recorded) else None for each in found],
+        raw=evidence != "logprobs",
+        rest=evidence != "logits",
+    )
+
+
+def _top(rows: Sequence[ClaimRow]) -> int:
+    """Return how many of each compact step's largest logits are known."""
     return min(
         (
             len(step.top_logits)
@@ -120,11 +126,7 @@ def _of_model(
     rows: Sequence[ClaimRow], queries: Sequence[Query], model: Model, settings: Settings
 ) -> Scene:
     if isinstance(model, EncoderDecoder) or not isinstance(model, Predictive):
-        msg = (
-            "an audit reads whole rows of logits after any prefix, which this model does not show; "
-            "record them (logpr.record) and audit the recording"
-        )
-        raise QueryError(msg)
+        raise QueryError(_unreadable(model))
     cases: list[Case] = []
     for record, (row, query) in enumerate(zip(rows, queries, strict=True)):
         check_query(query)
@@ -161,18 +163,29 @@ def _of_model(
     tokenizer = model.tokenizer
     # The claims have noise of their own, as large as the evidence's.
     noise = max(2.0 * model.provenance.noise_per_token, _ROUNDINGS * _EPS)
-    if model.provenance.backend == "logits" and model.provenance.dtype == "float16":
-        # Rows that a recorder rounded: the claims were computed before that.
-        noise = max(noise, _ROUNDED_ROWS)
     return Scene(
         cases=tuple(cases),
-        source=ModelRows(model),
+        source=ModelRows(model, keep=_KEPT),
         noise=noise,
         tokenizer=tokenizer,
         end_ids=settings.end_ids or model.end_ids,
         pad_ids=_pads(tokenizer, model.vocab_size),
         special_ids=_special(tokenizer, model.vocab_size),
         longest_sequence=min(model.context_length, 1 << 40),
+    )
+
+
+def _unreadable(model: Model) -> str:
+    """Return why a model's rows are no evidence, and what is instead."""
+    why = (
+        "is an encoder-decoder, and an audit tries formulas of models that read x and y as one "
+        "sequence"
+        if isinstance(model, EncoderDecoder)
+        else "shows no whole rows of logits after a prefix, which an audit reads"
+    )
+    return (
+        f"{model.provenance.model!r} {why}; record the rows that the scorer read "
+        f"(logpr.record('run.npz')) and audit the recording: logpr.audit('run.npz')"
     )
 
 
@@ -190,7 +203,7 @@ def _check_logits(candidate: Candidate, model: Model, where: str) -> None:
 def _of_records(
     rows: Sequence[ClaimRow],
     queries: Sequence[Query],
-    found: Sequence[Recorded | None],
+    found: Sequence[Recorded | Compact | None],
     settings: Settings,
     evidence: str,
 ) -> Scene:
@@ -216,15 +229,9 @@ def _of_records(
                     owner=len(cases),
                 )
             )
-    source = RecordedRows(
-        [None if each is None else each.model for each in found],
-        raw=evidence != "logprobs",
-        rest=evidence != "logits",
-        top=_top(rows, evidence),
-    )
     return Scene(
         cases=tuple(cases),
-        source=source,
+        source=_source(rows, found, evidence),
         noise=_ROUNDINGS * _EPS,
         end_ids=settings.end_ids or (),
         pad_ids=(0,),

@@ -49,6 +49,11 @@ class Layout:
             found.append((start + len(self.tokens), -1))
         return tuple(found)
 
+    def readable(self, index: int) -> bool:
+        """Return whether there is a row before the token at `index`, wherever the rows start."""
+        begin = 0 if self.window is None else self.window * (index // self.window)
+        return self.scene.source.starts or index > begin or bool(begin and self.restart)
+
     def step(self, index: int, cut: int, token: int, sequence: Prefix | None = None) -> Step | None:
         """Return the step that reads the token at `index` in the row after the first `cut` tokens.
 

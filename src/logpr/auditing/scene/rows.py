@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from logpr.errors import NumbersError
 from logpr.models.base import Predictive, Unconditional
@@ -17,7 +17,9 @@ Prefix: TypeAlias = tuple[int, ...]
 Asked: TypeAlias = tuple[int, Prefix]
 """Whose row (`Case.owner`), and the token ids before it; a model does not look at the owner."""
 
+Row: TypeAlias = Float64[np.ndarray, " vocab"]
 Rows: TypeAlias = Float64[np.ndarray, "rows vocab"]
+Columns: TypeAlias = Int64[np.ndarray, " known"]
 Known: TypeAlias = Bool[np.ndarray, " rows"]
 
 
@@ -54,14 +56,30 @@ class RowSource(Protocol):
         """Return a row for each prefix, and which of them are known; the others hold zeros."""
         ...
 
+    def columns(self, owner: int) -> Columns | None:
+        """Return which token ids an owner's columns stand for, ascending; None: every id its own.
+
+        The column after those stands for any other id.
+        """
+        ...
+
 
 class ModelRows:
-    """The rows of a model; a prefix longer than its context has none."""
+    """The rows of a model; a prefix longer than its context has none.
+
+    Args:
+        model: that shows whole rows.
+        keep: bytes of rows that are kept, the latest asked: a search asks for the same ones again
+            for each claim that is still open. What is asked at once and is more than that is not
+            kept, since it would push out all the rest.
+    """
 
     top = None
 
-    def __init__(self, model: Predictive) -> None:
+    def __init__(self, model: Predictive, *, keep: int = 0) -> None:
         self._model = model
+        self._keep = keep
+        self._kept: dict[Prefix, Row] = {}
         # Known once a row has come: only then a model shows whether it has logits.
         self.raw = True
         self.rest = False
@@ -79,6 +97,10 @@ class ModelRows:
             return rows, known
         place = np.array([distinct[prefix] for _, prefix in asked], dtype=np.int64)
         return rows[place], known[place]
+
+    def columns(self, owner: int) -> None:
+        """Return None: a model has a column for every id."""
+        del owner
 
     def _found(self, prefixes: Sequence[Prefix], fits: Known) -> tuple[Rows, Known]:
         wanted = [prefix for prefix, possible in zip(prefixes, fits, strict=True) if possible]
@@ -106,6 +128,26 @@ class ModelRows:
         return rows, np.array([row is not None for row in found], dtype=np.bool_)
 
     def _shown(self, prefixes: Sequence[Prefix]) -> Rows:
+        """Return whole rows, those that are kept without asking the model."""
+        most = self._keep // (8 * max(1, self.vocab))
+        if len(prefixes) > most:
+            return self._asked(prefixes)
+        fresh = [prefix for prefix in prefixes if prefix not in self._kept]
+        if len(fresh) == len(prefixes):
+            rows = self._asked(prefixes)
+        else:
+            # Those used again are the latest once more.
+            kept = {prefix: self._kept.pop(prefix) for prefix in prefixes if prefix in self._kept}
+            if fresh:
+                kept |= zip(fresh, self._asked(fresh), strict=True)
+            rows = np.stack([kept[prefix] for prefix in prefixes])
+        # Copies: a view would hold on to every row that was asked with it.
+        self._kept |= {prefix: row.copy() for prefix, row in zip(prefixes, rows, strict=True)}
+        for prefix in list(self._kept)[: max(0, len(self._kept) - most)]:
+            del self._kept[prefix]
+        return rows
+
+    def _asked(self, prefixes: Sequence[Prefix]) -> Rows:
         """Return whole rows: logits, or log-probabilities with the mass they lack beside them."""
         found = self._model.next_logits(prefixes)
         if found.logits is not None:
@@ -123,7 +165,7 @@ class ModelRows:
 
 
 class RecordedRows:
-    """Rows that came inline with each candidate, one recording an owner."""
+    """Whole rows that came with each candidate, one recording an owner."""
 
     starts = True
 
@@ -153,6 +195,10 @@ class RecordedRows:
             if source is not None and source.vocab == self.vocab:
                 rows[places], known[places] = source.rows([asked[place] for place in places])
         return rows, known
+
+    def columns(self, owner: int) -> None:
+        """Return None: a whole row has a column for every id."""
+        del owner
 
 
 _ROUNDING = 1e-9

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Int64
 
-from logpr.auditing.scene.rows import RowSource
+from logpr.auditing.scene.rows import Row, RowSource
 from logpr.tokens.base import Tokenizer
 
 Company: TypeAlias = str | int
@@ -20,8 +20,7 @@ Company: TypeAlias = str | int
 class Material:
     """One candidate as it is fed: `context` before y, `tokens` of y, `end_ids` where END is scored.
 
-    `chars` and `bytes` count the text scored; `prompt` and `text` are x and y as given, None where
-    they came as ids; `moved` are the spaces that went from x to y.
+    `chars` and `bytes` count the text scored, None where there is none.
     """
 
     context: tuple[int, ...]
@@ -67,7 +66,9 @@ class Scene:
         noise: the measured numerical noise of a log-probability, per token, in nats.
         tokenizer: None for a model of ids alone.
         end_ids: the end tokens that the model declares.
-        special_ids: ids that a pad may be.
+        pad_ids: ids that a pad may be.
+        special_ids: ids of no text, as the tokenizer declares them.
+        longest_sequence: tokens that the model is made for, 0 where nobody says.
     """
 
     cases: tuple[Case, ...]
@@ -152,13 +153,21 @@ class Scene:
             rows, known = self.source.rows(prefixes)
             for place, at in enumerate(needed):
                 # -1: the row is not known, so the path goes no further.
-                token = int(rows[place].argmax()) if known[place] else -1
+                token = self._best(at[0], rows[place]) if known[place] else -1
                 self._greedy[at] = (*self._greedy.get(at, ()), token)
 
     def path(self, record: int, context: tuple[int, ...]) -> tuple[int, ...]:
         """Return as much of the greedy continuation as is known."""
         path = self._greedy.get((record, context), ())
         return path[:-1] if path[-1:] == (-1,) else path
+
+    def _best(self, owner: int, row: Row) -> int:
+        """Return the id of a row's largest logit, -1 where the row does not name it."""
+        ids = self.source.columns(owner)
+        place = int((row[:-1] if self.source.rest else row).argmax())
+        if ids is None:
+            return place
+        return int(ids[place]) if place < len(ids) else -1
 
     def _stuck(self, record: int, context: tuple[int, ...]) -> bool:
         return self._greedy.get((record, context), ())[-1:] == (-1,)

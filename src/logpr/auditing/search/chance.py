@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from logpr.auditing.faults import Change
-from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.identify import Search
-from logpr.auditing.search.panel import Values
+from logpr.auditing.search.panel import Values, tables
 from logpr.auditing.search.pipeline import Pipeline
-from logpr.auditing.search.predict import Bench, whole_fit
+from logpr.auditing.search.predict import Points
 
 _CLAIMS = 12
 """More claims than these make chance smaller still, and nothing else."""
@@ -42,23 +41,18 @@ class Chance:
     def of(cls, search: Search, base: Values, possible: Sequence[Change]) -> Chance:
         """Return what the first claims of a search can tell."""
         scene = search.scene
-        numbers = whole_fit(scene, distinct(search)[:_CLAIMS])
+        numbers = tuple(distinct(search)[:_CLAIMS])
         tries = [
             Pipeline((change,))
             for change in possible
             if change.freedom == 0 and change.stage in _CHEAP
         ]
-        bench = Bench(scene, search.declared, numbers)
-        bench.fetch(tries)
-        tables: list[np.ndarray] = []
-        for pipeline in (Pipeline(), *tries):
-            try:
-                tables.append(bench.predict(pipeline, {}).values[0])
-            except Unavailable:
-                continue
+        asked = [(pipeline, Points()) for pipeline in (Pipeline(), *tries)]
+        found = tables(scene, search.declared, asked, numbers)
+        seen_by = np.array([table.values[0] for table in found if table is not None])
         spreads = np.zeros(len(numbers))
         for place, number in enumerate(numbers):
-            seen = np.array([table[place] for table in tables])
+            seen = seen_by[:, place]
             seen = seen[np.isfinite(seen)]
             # Where a claim is not finite, every scorer that fails there says the same.
             if len(seen) > 1 and np.isfinite(search.targets.low[number]):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from logpr.auditing.scene.scene import Scene
-from logpr.auditing.search.panel import blocks
+from logpr.auditing.search.panel import benches, tables
 from logpr.auditing.search.pipeline import Declared, Pipeline
-from logpr.auditing.search.predict import ROW_BYTES, Bench
+from logpr.auditing.search.predict import Points, Predicted
 from logpr.auditing.search.race import Targets, Trial, settle, test
 
 _FIRST = (1, 2, 9)
@@ -56,55 +54,38 @@ class Search:
             numbers = self.numbers[start : start + size]
             if not numbers or not trials:
                 break
-            kept: list[Trial] = []
-            for block in blocks(self.scene, numbers):
-                kept = self._held(trials, block, found)
-                trials = kept
+            trials = self._held(trials, numbers, found)
             start += size
-        settled = [trial for trial in trials if self._settled(trial)]
-        found.standing = settled
+        found.standing = [trial for trial in trials if self._settled(trial)]
         return found
 
-    def _held(self, trials: Sequence[Trial], numbers: tuple[int, ...], found: Found) -> list[Trial]:
+    def _held(self, trials: Sequence[Trial], numbers: Sequence[int], found: Found) -> list[Trial]:
         """Return the trials that hold for these claims."""
-        kept: list[Trial] = []
-        targets = self.targets.of(numbers)
-        for group in _groups(trials, self.scene, len(numbers)):
-            bench = Bench(self.scene, self.declared, numbers)
-            bench.fetch(trial.pipeline for trial in group)
-            for trial in group:
+        fallen: set[int] = set()
+        pipelines = [trial.pipeline for trial in trials]
+        for bench, places in benches(self.scene, self.declared, pipelines, numbers):
+            targets = self.targets.of(bench.numbers)
+            for place in places:
+                if place in fallen:
+                    continue
+                trial = trials[place]
                 fresh = not trial.begun
-                if test(bench, trial, targets):
-                    kept.append(trial)
-                elif trial.untestable is not None:
-                    ids = found.untestable.setdefault(trial.untestable, set())
-                    ids.update(change.fault for change in trial.pipeline.changes)
+                if not test(bench, trial, targets):
+                    fallen.add(place)
+                    if trial.untestable is not None:
+                        ids = found.untestable.setdefault(trial.untestable, set())
+                        ids.update(change.fault for change in trial.pipeline.changes)
                 found.tried += trial.tried if fresh else 0
-        return kept
+        return [trial for place, trial in enumerate(trials) if place not in fallen]
 
     def _settled(self, trial: Trial) -> bool:
         """Return whether one value of the parameters reproduces all claims."""
         if not trial.solved:
             return True
         numbers = self.numbers[: max(64, sum(_FIRST))]
-        bench = Bench(self.scene, self.declared, numbers)
-        bench.fetch([trial.pipeline])
-        return settle(bench, trial, self.targets.of(numbers))
 
+        def predict(points: Points) -> Predicted | None:
+            asked = [(trial.pipeline, points)]
+            return tables(self.scene, self.declared, asked, numbers)[0]
 
-def _groups(trials: Sequence[Trial], scene: Scene, candidates: int) -> Iterator[list[Trial]]:
-    """Yield the trials in groups whose rows fit the memory together, like readings together."""
-    by_key: dict[object, list[Trial]] = {}
-    for trial in trials:
-        by_key.setdefault(trial.pipeline.key, []).append(trial)
-    lengths = [len(case.material.tokens) + 1 for case in scene.cases]
-    cost = candidates * max(1, int(np.mean(lengths))) * max(1, scene.source.vocab) * 8
-    fits = max(1, ROW_BYTES // cost)
-    group: list[Trial] = []
-    for place, same in enumerate(by_key.values()):
-        group += same
-        if (place + 1) % fits == 0:
-            yield group
-            group = []
-    if group:
-        yield group
+        return settle(predict, trial, self.targets.of(numbers))

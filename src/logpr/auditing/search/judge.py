@@ -21,13 +21,10 @@ from logpr.auditing.search.panel import Values, predict_all, telling_order
 from logpr.auditing.search.pipeline import Changes, Declared, Pipeline, changes, pairs
 from logpr.auditing.search.predict import Points
 from logpr.auditing.search.race import Targets, Trial
-from logpr.auditing.search.room import Room
+from logpr.auditing.search.room import ACCUSED, Room
 
 CHANCE = 0.05
 """A match of the declared computation of which so many are expected by accident is no match."""
-
-_ACCUSED = 0.01
-"""The same for a match that accuses: it takes better digits, or more of them."""
 
 _ALIKE = 64
 """Claims on which other computations than a correct one are tried."""
@@ -56,6 +53,8 @@ class Judgement:
     expected: float | None = None
     computed_in: str | None = None
     half_noise: float | None = None
+    half_assumed: str | None = None
+    """Why that is not this model's own."""
     last_digit: int = 0
     """Claims that are off by one in their last digit."""
     lacking: dict[str, set[str]] = field(default_factory=dict)
@@ -172,10 +171,10 @@ class _Court:
         solved = len(leader.solved)
         unit = leader.pipeline.of("unit") or self.search.declared.unit
         expected = chance.expected(
-            before + found.tried, solved=solved, leader=lead, shares=unit.fault == "choice_prob"
+            before + found.tried, solved=solved, leader=lead, shares=unit.rivals
         )
         tried = before + found.tried
-        if solved and self.room.half_expects(tried, solved) > _ACCUSED:
+        if self.room.half_expects(lead, tried, solved) > ACCUSED:
             half = self._in_half()
             if half is not None:
                 half.tried = before + found.tried + 1
@@ -192,7 +191,7 @@ class _Court:
         return out
 
     def _verdict(self, leader: Trial, distinct: Sequence[Trial], expected: float) -> AuditVerdict:
-        if expected > _ACCUSED:
+        if expected > ACCUSED:
             return "not_enough_precision"
         if distinct:
             return "ambiguous"
@@ -249,7 +248,8 @@ class _Court:
         if found is None:
             return None
         out = self._out("correct")
-        out.computed_in, out.half_noise, out.reproduced = found
+        out.computed_in, noise, out.reproduced = found
+        out.half_noise, out.half_assumed = noise.largest, noise.assumed
         return out
 
     def _mixed(self, singles: Found) -> Judgement:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
 from logpr.auditing.faults import Change
-from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.chance import Chance
 from logpr.auditing.search.identify import Search
-from logpr.auditing.search.panel import Values, predict_all
+from logpr.auditing.search.panel import Values, predict_all, tables
 from logpr.auditing.search.pipeline import Pipeline
-from logpr.auditing.search.predict import Bench
-from logpr.auditing.search.race import Targets, Trial, matches
+from logpr.auditing.search.race import Trial, matches
 
 _SAMPLE = 48
 """Claims that a computation is tried on before all of them are."""
@@ -72,22 +71,19 @@ def _best(
         return None
     rng = np.random.default_rng(len(numbers))
     sample = tuple(sorted(rng.permutation(np.asarray(numbers))[:_SAMPLE].tolist()))
-    targets = search.targets.of(sample)
-    tested = 0
-    found: tuple[int, Trial] | None = None
-    cheap = [change for change in possible if change.axis is None or change.axis.integer]
-    for change in cheap:
-        trial = Trial(Pipeline((change,)))
-        trial.begin()
-        tested += trial.tried
-        count, place = _most(search, trial, sample, targets)
-        # The order of preference breaks ties: the first of the zoo's that explains as many.
-        if count > (0 if found is None else found[0]):
-            trial.keep(np.arange(trial.size) == place)
-            found = (count, trial)
-    if found is None or found[0] < max(_LEAST_ROWS - 1, _LEAST_SHARE * len(sample)):
+    trials = [
+        Trial(Pipeline((change,)))
+        for change in possible
+        if change.axis is None or change.axis.integer
+    ]
+    counts = _explained(search, trials, sample)
+    # The order of preference breaks ties: the first of the zoo's that explains as many.
+    most = [int(count.max(initial=0)) for count in counts]
+    best = max(most, default=0)
+    if best < max(_LEAST_ROWS - 1, _LEAST_SHARE * len(sample)):
         return None
-    trial = found[1]
+    trial, count = trials[most.index(best)], counts[most.index(best)]
+    trial.keep(np.arange(trial.size) == int(count.argmax()))
     points = dict(trial.low)
     values = predict_all(search.scene, search.declared, trial.pipeline, points, numbers)
     reached = values.reached(search.targets)
@@ -95,19 +91,24 @@ def _best(
     if len(mine) < _LEAST_ROWS:
         return None
     part = Search(search.scene, search.declared, search.targets, mine)
-    expected = Chance.of(part, base, possible).expected(tested, leader=values)
+    expected = Chance.of(part, base, possible).expected(
+        sum(each.tried for each in trials), leader=values
+    )
     return None if expected > _CHANCE else Part(mine, trial, explained=True, expected=expected)
 
 
-def _most(
-    search: Search, trial: Trial, sample: tuple[int, ...], targets: Targets
-) -> tuple[int, int]:
-    """Return how many claims the best value of the parameter explains, and which value that is."""
-    bench = Bench(search.scene, search.declared, sample)
-    bench.fetch([trial.pipeline])
-    try:
-        inside = matches(bench.predict(trial.pipeline, dict(trial.low)), targets)
-    except Unavailable:
-        return 0, 0
-    counts = inside.sum(axis=1)
-    return int(counts.max()), int(counts.argmax())
+def _explained(
+    search: Search, trials: Sequence[Trial], sample: tuple[int, ...]
+) -> list[Int64[np.ndarray, " cells"]]:
+    """Return for each trial how many claims each value of its parameter explains."""
+    for trial in trials:
+        trial.begin()
+    asked = [(trial.pipeline, dict(trial.low)) for trial in trials]
+    found = tables(search.scene, search.declared, asked, sample)
+    targets = search.targets.of(sample)
+    return [
+        np.zeros(trial.size, dtype=np.int64)
+        if table is None
+        else matches(table, targets).sum(axis=1)
+        for trial, table in zip(trials, found, strict=True)
+    ]

@@ -6,11 +6,11 @@ import numpy as np
 
 from logpr._values import AuditAlternative
 from logpr.auditing.scene.scene import Scene
-from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.judge import Judgement
 from logpr.auditing.search.naming import found_of
+from logpr.auditing.search.panel import tables
 from logpr.auditing.search.pipeline import Declared, Pipeline, changes
-from logpr.auditing.search.predict import Bench, whole_fit
+from logpr.auditing.search.predict import Points
 from logpr.auditing.search.race import Targets, matches
 
 _CLAIMS = 24
@@ -37,7 +37,7 @@ def nearest(
                 off_by=_finite(float(off.max())),
             )
         )
-    sample = whole_fit(scene, numbers[:_CLAIMS])
+    sample = numbers[:_CLAIMS]
     standing = {trial.pipeline for trial in (*found.same, *found.standing)}
     if found.leader is not None:
         standing.add(found.leader.pipeline)
@@ -46,15 +46,11 @@ def nearest(
         for change in changes(scene, declared).possible
         if change.axis is None and change.tier == 0
     ]
-    bench = Bench(scene, declared, sample)
-    bench.fetch(tries)
+    tries = [pipeline for pipeline in tries if pipeline not in standing]
     failed: list[AuditAlternative] = []
-    for pipeline in tries:
-        if pipeline in standing:
-            continue
-        try:
-            predicted = bench.predict(pipeline, {})
-        except Unavailable:
+    asked = [(pipeline, Points()) for pipeline in tries]
+    for pipeline, predicted in zip(tries, tables(scene, declared, asked, sample), strict=True):
+        if predicted is None:
             continue
         inside = matches(predicted, targets.of(sample))[0]
         if inside.all():

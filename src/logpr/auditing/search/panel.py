@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from logpr.auditing.scene.rows import Asked
 from logpr.auditing.scene.scene import Scene
 from logpr.auditing.scene.steps import Unavailable
 from logpr.auditing.search.pipeline import Declared, Pipeline
-from logpr.auditing.search.predict import ROW_BYTES, Bench, Points
+from logpr.auditing.search.predict import ROW_BYTES, Bench, Points, Predicted
 from logpr.auditing.search.race import Targets
 
 _TELLING = 4
@@ -64,13 +65,11 @@ def predict_all(
     size = len(scene.cases)
     value, noise = np.full(size, np.nan), np.zeros(size)
     known = np.zeros(size, dtype=np.bool_)
-    for block in blocks(scene, numbers):
-        bench = Bench(scene, declared, block)
-        bench.fetch([pipeline])
+    for bench, _ in benches(scene, declared, [pipeline], numbers):
         try:
             found = bench.predict(pipeline, points)
         except Unavailable:
-            for number in block:
+            for number in bench.numbers:
                 alone = Bench(scene, declared, (number,))
                 alone.fetch([pipeline])
                 try:
@@ -80,9 +79,82 @@ def predict_all(
                 value[number], noise[number] = found.values[0, 0], found.noise[0, 0]
                 known[number] = True
             continue
-        at = list(block)
+        at = list(bench.numbers)
         value[at], noise[at], known[at] = found.values[0], found.noise[0], True
     return Values(value, noise, known)
+
+
+def tables(
+    scene: Scene,
+    declared: Declared,
+    tries: Sequence[tuple[Pipeline, Points]],
+    numbers: Sequence[int],
+) -> list[Predicted | None]:
+    """Return what each pipeline gives these candidates at its points; None where evidence lacks."""
+    grids = [max([len(grid) for grid in points.values()], default=1) for _, points in tries]
+    out: list[Predicted | None] = [
+        Predicted(np.zeros((size, len(numbers))), np.zeros((size, len(numbers)))) for size in grids
+    ]
+    column = {number: place for place, number in enumerate(numbers)}
+    for bench, places in benches(scene, declared, [pipeline for pipeline, _ in tries], numbers):
+        columns = [column[number] for number in bench.numbers]
+        for place in places:
+            table = out[place]
+            if table is None:
+                continue
+            try:
+                found = bench.predict(*tries[place])
+            except Unavailable:
+                out[place] = None
+                continue
+            table.values[:, columns], table.noise[:, columns] = found.values, found.noise
+    return out
+
+
+def benches(
+    scene: Scene, declared: Declared, pipelines: Sequence[Pipeline], numbers: Sequence[int]
+) -> Iterator[tuple[Bench, list[int]]]:
+    """Yield benches with the rows at hand that some of the pipelines (their places) read.
+
+    Each pipeline meets each candidate once. As many pipelines share a bench as its memory holds
+    rows for, like readings together; where one alone reads more, its candidates are parted.
+    """
+    for block in blocks(scene, numbers):
+        yield from _parted(scene, declared, pipelines, block, range(len(pipelines)))
+
+
+def _parted(
+    scene: Scene,
+    declared: Declared,
+    pipelines: Sequence[Pipeline],
+    numbers: tuple[int, ...],
+    places: Iterable[int],
+) -> Iterator[tuple[Bench, list[int]]]:
+    by_rows: dict[object, list[int]] = {}
+    for place in places:
+        pipeline = pipelines[place]
+        by_rows.setdefault((pipeline.key, "positions" in pipeline.needs()), []).append(place)
+    bench = Bench(scene, declared, numbers)
+    group: list[int] = []
+    asked: set[Asked] = set()
+    for alike in by_rows.values():
+        more = bench.asked(pipelines[place] for place in alike)
+        if group and not bench.fits(len(asked | more)):
+            bench.have(asked)
+            yield bench, group
+            bench.forget()
+            group, asked = [], set()
+        if len(numbers) > 1 and not bench.fits(len(more)):
+            bench.forget()
+            half = len(numbers) // 2
+            for part in (numbers[:half], numbers[half:]):
+                yield from _parted(scene, declared, pipelines, part, alike)
+            continue
+        group += alike
+        asked |= more
+    if group:
+        bench.have(asked)
+        yield bench, group
 
 
 def blocks(scene: Scene, numbers: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -165,48 +165,38 @@ def layout_of(scene: Scene, pipeline: Pipeline, number: int) -> Layout | None:
 
 def steps_of(layout: Layout, pipeline: Pipeline) -> list[Step]:
     """Return the steps that are read and counted."""
-    align, mask = pipeline.of("align"), pipeline.of("mask")
-    steps: list[Step] = layout.steps() if align is None else align.run(layout)
+    steps, mask = _aligned(layout, pipeline), pipeline.of("mask")
     if mask is not None:
         steps = mask.run(layout, steps)
     return steps
 
 
-_COUNT_LESS = ("prompt_last_included", "prompt_included", "shifted_twice")
-"""Alignments under which the number of steps depends on the context."""
-
-_COUNT_ALIKE = ("unshifted", "not_teacher_forced", "row_reused")
+def _aligned(layout: Layout, pipeline: Pipeline) -> list[Step]:
+    align = pipeline.of("align")
+    steps: list[Step] = layout.steps() if align is None else align.run(layout)
+    return steps
 
 
 def counted_like(pipeline: Pipeline) -> Pipeline:
     """Return a pipeline whose candidates have as many steps, and whose steps are found faster."""
-    align, context = pipeline.of("align"), pipeline.of("context")
-    away = {change.stage for change in pipeline.changes if change.stage not in _READING}
-    if align is not None and align.fault in _COUNT_ALIKE:
-        away.add("align")
-    cuts = context is not None and context.fault == "window_restart"
-    mask = pipeline.of("mask")
-    padded = mask is not None and mask.fault == "pad_counted"
-    if not (cuts or padded or (align is not None and align.fault in _COUNT_LESS)):
-        away.add("context")
-    kept = tuple(change for change in pipeline.changes if change.stage not in away)
+    kept = tuple(change for change in pipeline.changes if change.stage in _READING)
+    # What leaves as many steps by itself moves where another change looks for rows.
+    if all(change.count != "context" for change in kept):
+        kept = tuple(change for change in kept if change.count != "same")
     return replace(pipeline, changes=kept)
 
 
 def step_count(scene: Scene, pipeline: Pipeline, number: int) -> int:
     """Return how many steps a candidate has; padding that is counted is not laid out for it."""
     mask = pipeline.of("mask")
-    if mask is None or mask.fault != "pad_counted":
+    if mask is None or mask.sized is None:
         read = reading(scene, pipeline, number)
         return 0 if read is None else len(read.steps)
     layout = layout_of(scene, pipeline, number)
     if layout is None:
         return 0
-    align = pipeline.of("align")
-    steps = layout.steps() if align is None else align.run(layout)
-    company = dict(mask.fixed)["company"]
-    assert isinstance(company, (str, int)), "a batch is a word or a size"
-    return len(steps) + layout.pads(company)
+    count: int = mask.sized(layout, _aligned(layout, pipeline))
+    return count
 
 
 def without_prompt(pipeline: Pipeline) -> Pipeline:

@@ -12,7 +12,8 @@ from jaxtyping import Float64
 
 from logpr.auditing.faults._entry import Change, Grid
 from logpr.auditing.faults.aggregate import Shape, Totals, summed
-from logpr.auditing.scene.rows import Asked, Rows
+from logpr.auditing.scene.columns import lists_in, reading_in
+from logpr.auditing.scene.rows import Asked, Columns, Rows
 from logpr.auditing.scene.scene import Company, Scene
 from logpr.auditing.scene.steps import Reading, Steps, Unavailable
 from logpr.auditing.search.pipeline import (
@@ -34,16 +35,7 @@ _NOTHING = np.ones(1)
 _EPS = float(np.finfo(np.float32).eps)
 ROW_BYTES = 1 << 28
 """Memory for the rows that are worked on at once."""
-
-
-def whole_fit(scene: Scene, numbers: Sequence[int]) -> tuple[int, ...]:
-    """Return as many of the first candidates as fit the memory with all their rows, two at least.
-
-    Some formulas read the row after every token of the prompt too.
-    """
-    size = max((scene.cases[number].material.length for number in numbers), default=1)
-    fits = ROW_BYTES // (8 * max(1, scene.source.vocab) * max(1, size))
-    return tuple(numbers[: max(2, fits)])
+_AT_ONCE = 1 << 22
 
 
 @dataclass(slots=True)
@@ -70,8 +62,9 @@ class Bench:
     _rows: Rows = field(default_factory=lambda: np.zeros((0, 0)))
     _logz: Float64[np.ndarray, " rows"] = field(default_factory=lambda: np.zeros(0))
     _place: dict[Asked, int] = field(default_factory=dict)
-    _missing: set[Asked] = field(default_factory=set)
-    _steps: dict[tuple[Key, tuple[int, ...], bool], Steps | None] = field(default_factory=dict)
+    _steps: dict[tuple[Key, tuple[int, ...], bool, bool], Steps | None] = field(
+        default_factory=dict
+    )
     _readings: dict[tuple[Key, int], Reading | None] = field(default_factory=dict)
 
     @property
@@ -80,41 +73,50 @@ class Bench:
         found = {other for number in self.numbers for other in self.scene.record_of(number)}
         return tuple(sorted(found))
 
-    def fetch(self, pipelines: Iterable[Pipeline]) -> None:
-        """Get the rows that pipelines read, in as few calls of the model as may be."""
-        wanted: dict[Asked, None] = {}
+    def asked(self, pipelines: Iterable[Pipeline]) -> set[Asked]:
+        """Return the rows that pipelines read."""
         pipelines = list(pipelines)
         self._extend_paths(pipelines)
+        found: set[Asked] = set()
         for pipeline in pipelines:
             numbers = self.whole if _needs_rivals(pipeline, self.declared) else self.numbers
             positions = "positions" in pipeline.needs()
             for each in self._variants(pipeline):
                 for number in numbers:
-                    for asked in self._asked(each, number, positions=positions):
-                        if asked not in self._place and asked not in self._missing:
-                            wanted[asked] = None
-        if not wanted:
-            return
+                    found.update(self._asked(each, number, positions=positions))
+        return found
+
+    def fits(self, rows: int) -> bool:
+        """Return whether so many rows fit the memory."""
+        return rows * max(1, self.scene.source.vocab) * 8 <= ROW_BYTES
+
+    def have(self, asked: set[Asked]) -> None:
+        """Get these rows, in one call of the source, in the place of those at hand."""
+        self._rows, self._logz = np.zeros((0, 0)), np.zeros(0)
+        self._place, self._steps = {}, {}
         # Sorted, so that a model sees sequences that share their beginnings together.
-        needed = sorted(wanted)
+        needed = sorted(asked)
         rows, known = self.scene.source.rows(needed)
-        start = len(self._rows)
-        fresh = rows if known.all() else rows[known]
-        logz = np.reshape(logsumexp(fresh), len(fresh)) if len(fresh) else np.zeros(0)
-        self._rows = fresh if not start else np.concatenate([self._rows, fresh])
-        self._logz = np.concatenate([self._logz, logz])
+        self._rows = rows if known.all() else rows[known]
+        self._logz = _logz(self._rows)
         found = [each for each, is_known in zip(needed, known, strict=True) if is_known]
-        self._place |= {each: start + place for place, each in enumerate(found)}
-        self._missing |= {
-            each for each, is_known in zip(needed, known, strict=True) if not is_known
-        }
+        self._place = {each: place for place, each in enumerate(found)}
+
+    def fetch(self, pipelines: Iterable[Pipeline]) -> None:
+        """Get the rows that pipelines read."""
+        self.have(self.asked(pipelines))
+
+    def forget(self) -> None:
+        """Drop the rows at hand and all that was read of them."""
+        self._rows, self._logz = np.zeros((0, 0)), np.zeros(0)
+        self._place, self._steps, self._readings = {}, {}, {}
 
     def _extend_paths(self, pipelines: Sequence[Pipeline]) -> None:
         """Have the greedy continuations that pipelines follow, all candidates' at once."""
         asked: list[tuple[int, tuple[int, ...], int]] = []
         for pipeline in pipelines:
             align = pipeline.of("align")
-            if align is None or align.fault != "not_teacher_forced":
+            if align is None or not align.greedy:
                 continue
             numbers = self.whole if _needs_rivals(pipeline, self.declared) else self.numbers
             for each in self._variants(pipeline):
@@ -160,9 +162,13 @@ class Bench:
             Unavailable: a row is missing, or a candidate cannot be fed so.
         """
         positions = "positions" in pipeline.needs()
-        at = (pipeline.key, numbers, positions)
+        normalise = pipeline.of("normalise") or self.declared.normalise
+        # The same rows are read for the same tokens, but not every formula looks at the rivals'.
+        at = (pipeline.key, numbers, positions, normalise.rivals)
         if at not in self._steps:
-            self._steps[at] = self._made(pipeline, numbers, positions=positions)
+            self._steps[at] = self._made(
+                pipeline, numbers, positions=positions, rivals=normalise.rivals
+            )
         found = self._steps[at]
         if found is None:
             needs = "rows that were not recorded"
@@ -170,7 +176,7 @@ class Bench:
         return found
 
     def _made(
-        self, pipeline: Pipeline, numbers: tuple[int, ...], *, positions: bool
+        self, pipeline: Pipeline, numbers: tuple[int, ...], *, positions: bool, rivals: bool
     ) -> Steps | None:
         readings: list[Reading] = []
         places: list[int] = []
@@ -184,7 +190,7 @@ class Bench:
                 if place is None:
                     return None
                 places.append(place)
-            readings.append(read)
+            readings.append(reading_in(self._columns(number), read))
         spots = self._positions(readings) if positions else {}
         cases = self.scene.cases
         return Steps(
@@ -196,9 +202,18 @@ class Bench:
             step_noise=self.scene.noise,
             rest=self.scene.source.rest,
             position_rows=spots,
-            lists=tuple(cases[number].lists for number in numbers),
-            rivals=tuple(self._rivals(pipeline, number) for number in numbers),
+            lists=tuple(
+                None if (lists := cases[number].lists) is None else lists_in(columns, lists)
+                for number, columns in zip(numbers, map(self._columns, numbers), strict=True)
+            ),
+            rivals=tuple(
+                lists_in(self._columns(number), self._rivals(pipeline, number)) if rivals else ()
+                for number in numbers
+            ),
         )
+
+    def _columns(self, number: int) -> Columns | None:
+        return self.scene.source.columns(self.scene.cases[number].owner)
 
     def _positions(self, readings: Sequence[Reading]) -> dict[tuple[int, ...], int]:
         """Return where the rows after every prefix of each sequence are, as far as they are."""
@@ -222,7 +237,7 @@ class Bench:
             other = self.steps(plain, numbers)
             scores, noise = self._normalise(plain, points, other)
             neutral = summed(scores, noise, self._shape(plain, other, numbers), _NOTHING)
-        shape = self._shape(pipeline, steps, numbers, neutral, plain=aggregate.fault in _SUMS)
+        shape = self._shape(pipeline, steps, numbers, neutral, plain=aggregate.grows)
         if aggregate.needs == "text" and np.isnan(shape.chars).any():
             needs = "the texts of the candidates"
             raise Unavailable(needs)
@@ -286,9 +301,6 @@ class Bench:
         return self._readings[at]
 
     def _rivals(self, pipeline: Pipeline, number: int) -> tuple[tuple[int, ...], ...]:
-        normalise = pipeline.of("normalise")
-        if normalise is None or normalise.fault != "candidates_softmax":
-            return ()
         out: list[list[int]] = []
         for other in self.scene.record_of(number):
             read = self._reading(pipeline, other)
@@ -316,10 +328,6 @@ class Bench:
         return asked
 
 
-_SUMS = ("logprob", "product_then_log", "loss_times_wrong_count", "pmi")
-"""Aggregates that grow with the steps: a perplexity divides them by their number."""
-
-
 def _finish(pipeline: Pipeline, steps: Steps) -> Callable[[np.ndarray], np.ndarray] | None:
     normalise = pipeline.of("normalise")
     if normalise is None or normalise.finish is None:
@@ -329,7 +337,7 @@ def _finish(pipeline: Pipeline, steps: Steps) -> Callable[[np.ndarray], np.ndarr
 
 def _needs_rivals(pipeline: Pipeline, declared: Declared) -> bool:
     unit = pipeline.of("unit") or declared.unit
-    return unit.fault == "choice_prob"
+    return unit.rivals
 
 
 def _with_rounding(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -338,6 +346,15 @@ def _with_rounding(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
     spread: np.ndarray = np.nan_to_num(noise, posinf=0.0)
     out: np.ndarray = spread + _EPS * np.nan_to_num(np.abs(values), posinf=0.0)
     return out
+
+
+def _logz(rows: Rows) -> Float64[np.ndarray, " rows"]:
+    """Return logsumexp of each row; a few rows at a time, for it takes as much memory again."""
+    step = max(1, _AT_ONCE // max(1, rows.shape[1]))
+    parts = [
+        np.reshape(logsumexp(rows[start : start + step]), -1) for start in range(0, len(rows), step)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _column(values: Iterable[int | None]) -> np.ndarray:

@@ -7,6 +7,7 @@ its corners still reaches every claim, and is cut finer as long as the claims ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeAlias
@@ -205,18 +206,16 @@ def _reach(
         return low - slack, high + slack, flat
 
 
-def settle(bench: Bench, trial: Trial, targets: Targets) -> bool:
+def settle(predict: Callable[[Points], Predicted | None], trial: Trial, targets: Targets) -> bool:
     """Keep the cells whose middle reproduces every claim; return whether there are any."""
-    if not trial.solved:
-        return True
-    try:
-        for _ in range(3):
-            inside = _all(matches(bench.predict(trial.pipeline, trial.centres()), targets))
-            if inside.any():
-                return trial.keep(inside)
-            if trial.size > _MOST_CELLS // 8:
-                return False
-            trial.cut()
-    except Unavailable as reason:
-        trial.untestable = reason.needs
+    for _ in range(3):
+        found = predict(trial.centres())
+        if found is None:
+            return False
+        inside = _all(matches(found, targets))
+        if inside.any():
+            return trial.keep(inside)
+        if trial.size > _MOST_CELLS // 8:
+            return False
+        trial.cut()
     return False

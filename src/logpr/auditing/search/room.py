@@ -27,6 +27,9 @@ HALF = 3.0
 _MOST_HALF = 0.5
 """Nats per token beyond which nobody looks for half precision."""
 
+ACCUSED = 0.01
+"""A match that accuses, and of which more are expected by accident, is no match."""
+
 _COARSE = 1.0
 """Claims rounded to whole nats do not show what tells scorers apart."""
 
@@ -85,39 +88,76 @@ class Room:
         value = value[np.isfinite(value)]
         return bool(np.abs(value - np.round(value)).max(initial=0.0) > _WHOLE)
 
-    def half(self) -> tuple[str, float, Values] | None:
-        """Return the half type that explains all claims, its noise per token, and its room."""
+    def half(self) -> tuple[str, HalfNoise, Values] | None:
+        """Return the half type that explains all claims, its noise, and its room."""
         right = self.base.within(self._targets, self._at)
         if not right.any() and not self._holds(self._loose(_MOST_HALF)):
             # No half type is that far off: the weights need not be rounded to see it.
             return None
-        _, scale = self._scale()
-        off = (self._targets.low + self._targets.high) / 2.0 - self.base.value
+        found: list[tuple[float, str, HalfNoise, Values]] = []
         for name, noise in sorted(self._half_noise().items(), key=lambda item: item[1].largest):
             loose = self._loose(noise.largest)
-            if not self._holds(loose):
-                continue
-            at = [n for n in self._at if n in noise.moved and np.isfinite(off[n])]
-            moved = np.array([noise.moved[number] for number in at]) * scale[at]
-            width = self._targets.width[at]
-            # A perplexity falls where log Pr rises.
-            if fits(off[at], moved, width) or fits(off[at], -moved, width):
-                return name, noise.largest, loose
-        return None
+            near = self._alike(noise) if self._holds(loose) else None
+            if near is not None:
+                found.append((near, name, noise, loose))
+        # Of both types the one whose size the departures are of.
+        return min(found, key=lambda each: each[0])[1:] if found else None
 
-    def half_expects(self, tried: int, solved: int) -> float:
-        """Return how many of so many computations would fit half-precision noise by accident.
+    def _alike(self, noise: HalfNoise) -> float | None:
+        """Return how far the claims are from departing by a half type's size, as |log of times|.
+
+        None where those that can show it depart as no such type does.
+        """
+        steps, scale = self._scale()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = ((self._targets.low + self._targets.high) / 2.0 - self.base.value) / scale
+            width = self._targets.width / scale
+        # A probability printed as 0.0000 shows nothing, whatever computed it.
+        shows = np.isfinite(off) & (width <= 2.0 * HALF * noise.largest * steps)
+        at = [number for number in self._at if number in noise.moved and shows[number]]
+        moved = np.array([noise.moved[number] for number in at], dtype=np.float64)
+        typical = noise.typical * np.sqrt(steps[at])
+        # A perplexity falls where log Pr rises.
+        if not any(fits(off[at], sign * moved, width[at], typical) for sign in (1.0, -1.0)):
+            return None
+        own = float(np.sum(off[at] ** 2))
+        # What the rounded weights do to these very claims says more than what they usually do.
+        size = float(np.sum(moved**2)) or float(np.sum(typical**2))
+        return abs(float(np.log(own / size))) if own > 0 and size > 0 else 0.0
+
+    def half_expects(self, lead: Values, tried: int, solved: int) -> float:
+        """Return how many of so many computations like one would fit half precision by chance.
 
         0 where that noise does not hold the claims: then it is no reason for them.
         """
-        noise = self._half_noise()
-        if not noise:
+        least = self._least_half()
+        # More noise leaves less to chance, so that most need not be measured to be told apart.
+        if least > _MOST_HALF or self._by_chance(lead, least, tried, solved) <= ACCUSED:
             return 0.0
-        loose = self._loose(max(each.largest for each in noise.values()))
-        if not self._holds(loose):
-            return 0.0
+        sizes = [each.largest for each in self._half_noise().values()]
+        return max(
+            (
+                self._by_chance(lead, size, tried, solved)
+                for size in sizes
+                if self._holds(self._loose(size))
+            ),
+            default=0.0,
+        )
+
+    def _least_half(self) -> float:
+        """Return the least noise per token that holds all claims."""
+        steps, scale = self._scale()
+        room = (HALF * steps * scale)[self._at]
+        off = self.base.off_by(self._targets)[self._at]
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = (self._targets.width + 2 * self.base.noise)[self._at]
+            return float(np.where(off > 0, off / room, 0.0).max(initial=0.0))
+
+    def _by_chance(self, lead: Values, per_token: float, tried: int, solved: int) -> float:
+        loose = self._loose(per_token)
+        # What is itself rounded coarsely meets more claims.
+        noise = np.fmax(np.nan_to_num(lead.noise), self.base.noise)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (self._targets.width + 2 * noise)[self._at]
             share = share / (2 * loose.noise)[self._at]
         share = np.sort(np.clip(np.nan_to_num(share, nan=1.0), 0.0, 1.0))[solved:]
         return float(tried * np.prod(share))

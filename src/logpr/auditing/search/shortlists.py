@@ -21,15 +21,6 @@ from logpr.auditing.search.tokens import implied_shortlists
 _PLAINLY = 6.0
 """Half last places that the middle step has to gain for lists to be the reason."""
 
-_OURS = (
-    "shortlist_softmax",
-    "shortlist_given",
-    "shortlist_without_target",
-    "candidates_softmax",
-    "nucleus_renormalised",
-    "vocab_rows_masked",
-)
-
 
 def with_shortlists(
     found: Judgement,
@@ -47,7 +38,7 @@ def with_shortlists(
     numbers of another kind would have each step's excess on either side of 0.
     """
     leader = found.leader
-    named = leader is not None and any(change.fault in _OURS for change in leader.pipeline.changes)
+    named = leader is not None and any(change.partial for change in leader.pipeline.changes)
     if not named and found.verdict != "unexplained":
         return found, ()
     steps = tuple(

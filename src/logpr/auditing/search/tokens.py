@@ -10,17 +10,13 @@ import numpy as np
 
 from logpr._values import ShortlistStep
 from logpr.auditing.claims.values import Claim, Printed
-from logpr.auditing.faults import unit
+from logpr.auditing.faults.unit import OfAny
 from logpr.auditing.scene.scene import Scene
 from logpr.auditing.scene.steps import Steps, Unavailable
 from logpr.auditing.search.judge import middle
-from logpr.auditing.search.panel import blocks
+from logpr.auditing.search.panel import benches
 from logpr.auditing.search.pipeline import Declared, Pipeline
-from logpr.auditing.search.predict import Bench
 from logpr.auditing.search.race import Trial
-
-_OF_STEPS = ("in_bits", "in_log10", "negated", "probability")
-"""Units that tokens may be counted in like their sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +32,12 @@ def step_scores(
 ) -> dict[int, TokenScores]:
     """Return the step scores of candidates under a computation, those that it can be asked of."""
     out: dict[int, TokenScores] = {}
-    for block in blocks(scene, numbers):
-        bench = Bench(scene, declared, block)
-        bench.fetch([trial.pipeline])
+    for bench, _ in benches(scene, declared, [trial.pipeline], numbers):
         try:
             found, steps = bench.step_scores(trial.pipeline, middle(trial))
         except Unavailable:
             continue
-        for place, number in enumerate(block):
+        for place, number in enumerate(bench.numbers):
             begin, end = int(steps.offsets[place]), int(steps.offsets[place + 1])
             out[number] = TokenScores(
                 tuple(found.values[0, begin:end].tolist()),
@@ -66,16 +60,14 @@ def agrees(
     """
     if _lies(found, claimed, None, room):
         return True
-    changed = trial.pipeline.of("unit") or declared.unit
-    return changed.fault in _OF_STEPS and _lies(found, claimed, changed.run, room)
+    unit = trial.pipeline.of("unit") or declared.unit
+    return unit.of_any is not None and _lies(found, claimed, unit.of_any, room)
 
 
-def _lies(
-    found: TokenScores, claimed: Sequence[Printed], run: unit.Unit | None, room: float
-) -> bool:
+def _lies(found: TokenScores, claimed: Sequence[Printed], unit: OfAny | None, room: float) -> bool:
     values, noise = np.array([found.values]), np.array([found.noise]) + room
-    if run is not None:
-        values, noise = run(values, noise, _NO_SHAPE)  # type: ignore[arg-type]
+    if unit is not None:
+        values, noise = unit(values, noise)
     # Some lists end with END and some do not; END is the last step.
     for size in {len(found.values), len(found.values) - 1}:
         if len(claimed) != size:
@@ -91,9 +83,6 @@ def _lies(
     return False
 
 
-_NO_SHAPE = None
-
-
 def implied_shortlists(
     scene: Scene, declared: Declared, claims: Sequence[Claim], numbers: Sequence[int]
 ) -> tuple[ShortlistStep, ...]:
@@ -103,15 +92,13 @@ def implied_shortlists(
     normaliser covers. `size` is the k of the top-k list that would give it, where one does.
     """
     out: list[ShortlistStep] = []
-    for block in blocks(scene, numbers):
-        bench = Bench(scene, declared, block)
-        bench.fetch([Pipeline()])
+    for bench, _ in benches(scene, declared, [Pipeline()], numbers):
         try:
-            steps = bench.steps(Pipeline(), block)
+            steps = bench.steps(Pipeline(), bench.numbers)
         except Unavailable:
             continue
         sums = steps.top_logsumexp
-        for place, number in enumerate(block):
+        for place, number in enumerate(bench.numbers):
             claimed = claims[number].token_scores or ()
             begin, end = int(steps.offsets[place]), int(steps.offsets[place + 1])
             if len(claimed) != end - begin:

@@ -98,6 +98,14 @@ class Widened:
         with widened(self._module), self._own.apart(keep=False):
             return self._own.next_logits(prefixes)
 
+    def in_half(self, dtype: str) -> HFModel:
+        """Return the same model in half precision, weights and arithmetic.
+
+        Raises:
+            ModelError: there is no room for it, or it gives no numbers.
+        """
+        return self._own.in_half(dtype)
+
 
 class RefiningModel:
     """A model in bfloat16 with its twin in float32: `Refining`, `Predictive`, `Sized`, `Reusing`.

@@ -26,6 +26,7 @@ from logpr.models.hf.company import invariant_length
 from logpr.models.hf.declared import context_length_of, declared_end_ids
 from logpr.models.hf.devices import exact_float32, matmul_rate
 from logpr.models.hf.fixed import FixedHead
+from logpr.models.hf.halved import halved
 from logpr.models.hf.head import Head
 from logpr.models.hf.invariant import NAME as INVARIANT
 from logpr.models.hf.kept import PrefixStore
@@ -270,6 +271,24 @@ class HFModel:
             if weight.dim() > 1
         )
         return layers, self._vocab_size * embedding(model).shape[1]
+
+    def in_half(self, dtype: str) -> HFModel:
+        """Return the same model in half precision, weights and arithmetic, on a copy of its module.
+
+        Args:
+            dtype: "bfloat16" or "float16".
+
+        Raises:
+            ModelLoadError: there is no room for the copy, or its forward pass fails.
+            ModelOutputError: it gives no numbers in that type.
+        """
+        return HFModel.from_modules(
+            halved(self._trunk.model, getattr(torch, dtype)),
+            self._tokenizer,
+            name=f"{self._provenance.model} in {dtype}",
+            executor="plain",
+            cache_bytes=0,
+        )
 
     def matmul_rate(self) -> float:
         """Return the FLOP/s of a plain matmul in the library, type and place of this model."""

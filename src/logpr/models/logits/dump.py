@@ -27,6 +27,8 @@ Array: TypeAlias = Shaped[np.ndarray, "*_"]
 Rows: TypeAlias = Float[np.ndarray, "rows vocab"]
 
 _NAMES = ("prompt_ids", "prompt_offsets", "token_ids", "offsets", "logits", "end_ids", "claims")
+_ARCHIVES = (b"PK", b"\x93NUMPY")
+"""How an .npz begins, and a single array, which is refused by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,22 @@ def read_dump(path: Path) -> tuple[list[Recording], tuple[int, ...]]:
     return _recordings(arrays, str(path))
 
 
+def refuse_no_archive(path: Path) -> None:
+    """Raise NumbersError where an `.npz` is none: NumPy would take other bytes for a pickle."""
+    with path.open("rb") as opened:
+        head = opened.read(8)
+    if head.startswith(_ARCHIVES):
+        return
+    found = f"this begins with the bytes {head.hex(' ')}" if head else "this is empty"
+    msg = (
+        f"{path}: not a readable .npz file: one is a zip archive of NumPy arrays, and {found}; "
+        f"write it with np.savez(…, logits=…), or with logpr.record({path.name!r}) in a scorer"
+    )
+    raise NumbersError(msg)
+
+
 def _npz(path: Path) -> dict[str, Array]:
+    refuse_no_archive(path)
     try:
         # Opened here, because NumPy leaves a file open that turns out to be no zip archive.
         with path.open("rb") as opened:
@@ -68,7 +85,9 @@ def _npz(path: Path) -> dict[str, Array]:
             file = np.load(opened, allow_pickle=False)
             arrays = {"": file} if isinstance(file, np.ndarray) else dict(file)
     except Exception as error:  # zipfile, struct, zlib, pickle: whatever a corrupt file provokes
-        msg = f"{path}: not a readable .npz file: {error}; write it with np.savez(…, logits=…)"
+        pickled = "it holds Python objects, and arrays of numbers are wanted"
+        reason = pickled if "pickle" in str(error) else error
+        msg = f"{path}: not a readable .npz file: {reason}; write it with np.savez(…, logits=…)"
         raise NumbersError(msg) from error
     _known(list(arrays), str(path))
     return arrays

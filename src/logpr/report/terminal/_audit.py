@@ -20,7 +20,7 @@ MOST_ROWS = 8
 MOST_TELLING = 2
 MOST_TOKENS = 16
 MOST_FAILED = 5
-MOST_STANDING = 8
+MOST_STANDING = 5
 _MOST_PLACES = 6
 _ID_CELLS = 16
 _STYLES = {"good": "green", "bad": "red", "other": "magenta", "open": "yellow"}
@@ -243,7 +243,8 @@ def _standing(report: AuditReport, pen: Pen) -> Iterator[Text]:
     for item in standing[:MOST_STANDING]:
         yield _bullet(pen.words(f"{words.called(item.changes)}: {evidence.likeness(item)}"), pen)
     if len(standing) > MOST_STANDING:
-        yield pen.words(f"    … and {count(len(standing) - MOST_STANDING)} more", "dim")
+        more = count(len(standing) - MOST_STANDING)
+        yield pen.words(f"    … and {more} more: --json lists them all", "dim")
 
 
 def _failed(report: AuditReport, pen: Pen) -> Iterator[Text]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from logpr._values import AuditReport, AuditRow, Drift, FaultFound, Flip, MixedGroup, ShortlistStep
+from logpr._values.audit import alike
 from logpr.report.numbers import count, figure, fixed, plural, scientific, signed, times
 from logpr.report.words.parts import Quoted, Sentence, unit
 
@@ -41,10 +42,15 @@ _MARKS = {
     "not_enough_evidence": Mark("?", "too little evidence", "open"),
 }
 
+_ALIKE = {"nan": "no numbers", "equal": "equal numbers"}
+"""Why digits are too few that no more of them would help."""
+
 
 def mark(report: AuditReport) -> Mark:
     """Return what stands before the verdict."""
-    return _MARKS[report.verdict]
+    found = _MARKS[report.verdict]
+    same = alike(report.rows) if report.verdict == "not_enough_precision" else None
+    return found if same is None else replace(found, word=_ALIKE[same])
 
 
 def judged(report: AuditReport) -> bool:

@@ -94,8 +94,18 @@ def _chance(report: AuditReport) -> str:
 
 
 def standing(report: AuditReport) -> list[AuditAlternative]:
-    """Return the other computations that reproduce the claims, the indistinguishable first."""
-    return sorted((item for item in report.alternatives if item.stands), key=lambda i: not i.same)
+    """Return the other computations that reproduce the claims, the indistinguishable first.
+
+    Of several with the same faults, which differ in their parameters, all but one come last.
+    """
+    found = sorted((item for item in report.alternatives if item.stands), key=lambda i: not i.same)
+    seen: set[tuple[str, ...]] = set()
+    again = []
+    for item in found:
+        name = tuple(change.id for change in item.changes)
+        again.append(name in seen)
+        seen.add(name)
+    return [item for _, item in sorted(zip(again, found, strict=True), key=lambda pair: pair[0])]
 
 
 def failed(report: AuditReport) -> list[AuditAlternative]:

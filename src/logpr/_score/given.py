@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logpr._score._encode import name_of
+from logpr._score.encode import name_of
 from logpr._values import Candidate, Query
 from logpr.errors import NumbersError, QueryError
 from logpr.models.logits import LogitsModel
