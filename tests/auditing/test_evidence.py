@@ -12,6 +12,7 @@ import logpr
 from logpr import AuditReport, Query
 from logpr.auditing import FAULTS
 from logpr.auditing.search import judge
+from logpr.errors import NumbersError
 from tests.auditing import evidence, generate
 from tests.auditing.oracle import Change, Shortlists, claims
 from tests.auditing.oracle_rows import Rows
@@ -144,6 +145,17 @@ def test_compact_steps_show_their_top(change: Change, end: str) -> None:
     report = logpr.audit(evidence.records(clean(3, 10), [change], ROWS, kind="compact", end=end))
     assert ids(report) == [change]
     assert {"temperature", "nucleus_renormalised", "double_softmax"} <= untested(report)
+
+
+def test_other_logits_at_one_prefix_of_compact_steps_are_refused() -> None:
+    """Candidates of a record share the rows of what they share, and the message says so."""
+    steps = [
+        {"token_id": token, "logit": 1.0, "logz": 1.5, "top_ids": [token], "top_logits": [1.0]}
+        for token in (3, 4)
+    ]
+    candidates = [{"token_ids": [s["token_id"]], "steps": [s], "score": -0.5} for s in steps]
+    with pytest.raises(NumbersError, match="another candidate of the record has other logits"):
+        logpr.audit([{"prompt_ids": [1], "candidates": candidates}])
 
 
 def test_a_temperature_is_not_seen_in_compact_steps() -> None:

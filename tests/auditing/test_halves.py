@@ -11,6 +11,7 @@ import pytest
 import logpr
 from logpr import AuditReport
 from logpr.auditing.search.halves import UNMEASURED, fits, measured
+from logpr.errors import ModelOutputError
 from logpr.models.base import Halved
 
 torch = pytest.importorskip("torch")
@@ -30,11 +31,11 @@ def model() -> HFModel:
     return HFModel.from_modules(random_model("llama"), executor="plain")
 
 
-def of_ids(model: Any, decimals: int) -> list[dict[str, Any]]:  # noqa: ANN401 - shows rows
+def of_ids(model: Any, decimals: int, count: int = 6) -> list[dict[str, Any]]:  # noqa: ANN401 - shows rows
     """Return correct claims of a model over random ids."""
     rng = np.random.default_rng(3)
     out = []
-    for number in range(6):
+    for number in range(count):
         context = rng.integers(3, VOCAB, 5).tolist()
         candidates = []
         for size in (1, 2, 4):
@@ -58,6 +59,46 @@ def test_a_model_in_memory_is_measured(model: HFModel, dtype: str) -> None:
     report = logpr.audit(of_ids(model.in_half(dtype), 5), model=model)
     assert (report.verdict, report.computed_in) == ("correct", dtype)
     assert notes(report) == []
+
+
+@pytest.mark.parametrize(("sense", "verdict"), [(1.0, "correct"), (-1.5, "unexplained")])
+@pytest.mark.parametrize("declares", [{}, {"rule": "per_token", "unit": "perplexity"}], ids=str)
+def test_departures_against_the_weights_are_no_half_precision(
+    model: HFModel, declares: dict[str, str], sense: float, verdict: str
+) -> None:
+    """Claims that depart the other way than the rounded weights do are not theirs, in any unit."""
+    records, halved = of_ids(model, 9, 15), of_ids(model.in_half("bfloat16"), 9, 15)
+    for record, other in zip(records, halved, strict=True):
+        for mine, theirs in zip(record["candidates"], other["candidates"], strict=True):
+            plain, moved = float(mine["score"]), float(theirs["score"])
+            score = plain + sense * (moved - plain)
+            if declares:
+                score = float(np.exp(-score / len(mine["token_ids"])))
+            mine["score"] = f"{score:.5f}"
+    report = logpr.audit(records, model=model, declares=declares)
+    assert report.verdict == verdict
+    assert report.computed_in == ("bfloat16" if sense > 0 else None)
+
+
+def test_a_type_that_gives_no_numbers_is_left_out(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where float16 overflows, bfloat16 is measured all the same."""
+    own = HFModel.in_half
+
+    def in_half(self: HFModel, dtype: str) -> HFModel:
+        if dtype == "float16":
+            msg = "NaN"
+            raise ModelOutputError(msg)
+        return own(self, dtype)
+
+    claims = of_ids(model.in_half("bfloat16"), 5)
+    monkeypatch.setattr(HFModel, "in_half", in_half)
+    report = logpr.audit(claims, model=model)
+    assert (report.verdict, report.computed_in) == ("correct", "bfloat16")
+    assert notes(report) == []
+    nothing = measured({"bfloat16": np.empty(0)}, {"bfloat16": np.empty(0)}, {"bfloat16": {}})
+    assert {each.assumed for each in nothing.values()} == {"no claim has rows to measure it on"}
 
 
 def test_a_copy_in_half_leaves_the_model_as_it_is() -> None:

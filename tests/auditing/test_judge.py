@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import logpr
 from logpr import AuditReport, Query
-from logpr.auditing.search import judge
+from logpr.auditing.search import judge, pipeline
 from logpr.models.builtin.model import LlamaModel
 from logpr.models.table import TableModel
 from tests.auditing import generate
@@ -252,6 +253,22 @@ def test_numbers_of_nothing_are_unexplained() -> None:
     assert report.alternatives
     assert not any(each.stands for each in report.alternatives)
     assert all(each.explained < each.tested for each in report.alternatives)
+
+
+def test_pairs_that_were_tried_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of claims that nothing explains it is said how much was tried, pairs too."""
+    asked = queries(6, 4)
+    records = generate.records(asked, claims(asked, [], model=MODEL), 4)
+    for number, record in enumerate(records):
+        for place, each in enumerate(record["candidates"]):
+            each["score"] = f"{-17.1234 - 3.0 * number - place:.4f}"
+    every, counts = pipeline.pairs, []
+    for most in (0, 300):
+        monkeypatch.setattr(judge, "pairs", lambda found, most=most: islice(every(found), most))
+        report = logpr.audit(records, model=MODEL)
+        assert (report.verdict, report.groups) == ("unexplained", ())
+        counts.append(report.hypotheses)
+    assert counts[1] >= counts[0] + 300
 
 
 # half precision

@@ -24,6 +24,8 @@ Kind = Literal["bfloat16", "float16", "float32"]
 KINDS: list[Kind] = ["bfloat16", "float16"]
 STORED = ["inline", "float16", "float32", "float64", "compact"]
 VOCAB = 60
+WARM = 1.03
+"""A temperature near 1, and yet further from it than the rounding of rows."""
 assert settings.default is not None
 few = settings(
     max_examples=max(8, settings.default.max_examples // 12),
@@ -44,6 +46,8 @@ def rounded(rows: np.ndarray, kind: Kind) -> np.ndarray:
 
 def scored(rows: np.ndarray, tokens: np.ndarray, rule: str) -> float:
     """Return what a scorer makes of whole rows."""
+    if rule == "warm":
+        rows = rows / WARM
     steps = rows[np.arange(len(tokens)), tokens]
     if rule != "raw":
         steps = steps - np.log(np.exp(rows).sum(axis=1))
@@ -133,6 +137,30 @@ def test_faults_are_named_all_the_same(
     report = audited(records(3, kind, rule, 4, before=before, level=3.0), tmp_path, "float32")
     assert [each.id for each in report.faults] == [named]
     assert any(each.startswith("rounded_rows") for each in report.warnings) is before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_room_of_the_rounding_is_no_half_precision(tmp_path: Path, seed: int) -> None:
+    """Another fault from before the rounding is not named half precision, which it is near."""
+    found = records(seed, "float16", "warm", 4, before=True)
+    report = audited(found, tmp_path, "float32")
+    assert any(each.startswith("rounded_rows") for each in report.warnings)
+    assert [each.id for each in report.faults] == ["temperature"]
+    interval: Any = dict(report.faults[0].parameters)["T"]
+    assert interval[0] <= WARM <= interval[1]
+    assert any("half_precision" in each.ids for each in report.untested)
+
+
+@pytest.mark.parametrize(("times", "right"), [(0.0, True), (2.5, False)])
+def test_the_room_is_the_rounding_and_no_more(times: float, *, right: bool) -> None:
+    """Claims that are off by more than the warning says a token may be are not correct."""
+    found = records(11, "float16", "logprob", 4, before=True)
+    (note,) = [each for each in logpr.audit(found).warnings if each.startswith("rounded_rows")]
+    most = float(note.split("up to ")[1].split(" nats")[0])
+    for record in found:
+        for each in record["candidates"]:
+            each["score"] = f"{float(each['score']) + times * most * len(each['token_ids']):.4f}"
+    assert (logpr.audit(found).verdict == "correct") is right
 
 
 def test_one_wrong_claim_among_exact_ones_is_no_rounding(tmp_path: Path) -> None:

@@ -362,6 +362,7 @@ def test_what_is_no_source(unchecked: None) -> None:
         ),
         pytest.param("column.csv", '"the score"\n"-2.30"\n-4.125\nnull\n', id="csv"),
         pytest.param("bare.csv", "-2.30\n-4.125\nnull\n", id="csv-without-header"),
+        pytest.param("score.csv", "1st\n-2.30\n-4.125\n", id="name-with-a-digit"),
         pytest.param("list.json", '[-2.30,\n "-4.125", null]', id="json"),
         pytest.param("row.jsonl", '{"scores": ["-2.30", "-4.125", null]}\n', id="record"),
         pytest.param("cells.csv", "score_0,score_1,score_2\n-2.30,-4.125,\n", id="columns"),
@@ -423,7 +424,8 @@ def test_a_column_of_another_name(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("-1\n-2\nmat\n", r"numbers\.txt:3: 'mat' is no number.*one a line.*\"prompt\""),
-        ("-1\n1,5\n", r"numbers\.txt:2: '1,5' is no number"),
+        ("-1\n1,5\n", r"numbers\.txt:2: '1,5' is no number, and the lines before it are"),
+        ("1,5\n-1\n", r"numbers\.txt:1: '1,5' is no number, and the lines after it are"),
         ("-1\n50%\n", r"found '50%', a percentage"),
         ("[" + "-1, " * 30_000 + '"mat"]', r"entry 30000 is 'mat'.*\"prompt\""),
         ("[" + "-1, " * 30_000, r"the JSON is malformed"),

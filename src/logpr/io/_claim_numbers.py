@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zlib
 from collections.abc import Generator, Mapping
@@ -22,6 +23,7 @@ _SNIFFED = 1 << 16
 """Bytes that are looked at to tell numbers from other files."""
 
 _BINARY = (".npz", ".parquet", ".pq")
+_LIKE_A_NUMBER = re.compile(r"[-+−]?[.,]?\d[-+−.,%eE\s\d]*")
 _MARK = b"\xef\xbb\xbf"
 
 WRITE = (
@@ -161,6 +163,11 @@ def _of_list(source: Source, text: str) -> list[Any]:
     return list(items)
 
 
+def _is_name(cell: str) -> bool:
+    """Return whether a first line names the column: no number, read or not, is a name."""
+    return cell != "null" and not is_number(cell) and _LIKE_A_NUMBER.fullmatch(cell) is None
+
+
 def _of_lines(source: Source, text: str) -> list[str | None]:
     found: list[str | None] = []
     first = True
@@ -169,14 +176,15 @@ def _of_lines(source: Source, text: str) -> list[str | None]:
         cell = _cell(line.encode())
         if not cell:
             continue
-        header, first = first and not is_number(cell), False
+        header, at_top, first = first and _is_name(cell), first, False
         if header:
             continue
         if cell != "null" and not is_number(cell):
+            around = "after" if at_top else "before"
             msg = (
-                f"{source.where(number)}: {shown(cell)} is no number, and the lines before it are; "
-                f"numbers alone stand one a line (null where there is none). To say what each is "
-                f"of, write {WRITE}"
+                f"{source.where(number)}: {shown(cell)} is no number, and the lines {around} it "
+                f"are; numbers alone stand one a line (null where there is none). To say what "
+                f"each is of, write {WRITE}"
             )
             raise RecordError(msg)
         found.append(None if cell == "null" else cell)

@@ -166,7 +166,9 @@ def _rest(step: CompactStep, known: Logits, where: str) -> float:
     if held > step.logz + _OVER:
         msg = (
             f"{where}: its logits hold {np.exp(held - step.logz):.4g} times the mass of its logz "
-            f"{step.logz:.6g}; one of them is of another step: record logz of the whole row"
+            f"{step.logz:.6g}; one of them is of another step, or another candidate of the record "
+            f"has other logits after the same tokens: record logz of the whole row, and one row a "
+            f"prefix"
         )
         raise NumbersError(msg)
     return float(log_sub(step.logz, held)) if held < step.logz else -np.inf

@@ -81,6 +81,8 @@ class Scene:
     longest_sequence: int = 0
     thorough: bool = False
     """Whether every batch size and window is to be tried, or those that people choose."""
+    rounded: bool = False
+    """Whether rows are rounded, and claims may be off by that; `noise` has room for it."""
     tables: dict[object, dict[tuple[int, ...], list[int]]] = field(default_factory=dict)
     _encoded: dict[object, tuple[Material | None, ...]] = field(default_factory=dict)
     _longest: dict[object, Int64[np.ndarray, " candidates"]] = field(default_factory=dict)

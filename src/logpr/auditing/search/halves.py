@@ -67,7 +67,8 @@ def measured(
     """Return the noise of each half type, from what its rounded weights move.
 
     Weights that are of a type already do not move by being rounded to it, and what is computed in
-    it does: no type is taken to move less than the coarser one does, divided by 8.
+    it does: no type is taken to move less than the coarser one does, divided by 8. A type in which
+    the model gives no numbers is left out.
 
     Args:
         moves: log-probabilities with rounded weights less those without, root mean squares of rows.
@@ -78,9 +79,11 @@ def measured(
         name: float(np.sqrt(np.mean(found**2))) if len(found) else 0.0
         for name, found in moves.items()
     }
-    if max(typical.values(), default=0.0) < _STILL:
+    if not any(map(len, moves.values())):
+        return unmeasured("no claim has rows to measure it on")
+    if max(typical.values()) < _STILL:
         return unmeasured("its weights are of half precision already, and rounding moves none")
-    coarse = max(typical["bfloat16"], typical["float16"])
+    coarse = max(typical.values())
     floor = {"bfloat16": coarse, "float16": coarse / _STEPS}
     out: dict[str, HalfNoise] = {}
     for name, own in typical.items():

@@ -124,9 +124,10 @@ class _Court:
             if loose is not None:
                 loose.tried = singles.tried + 1
                 return loose
-            named = self._named(self._pairs(), chance, before=singles.tried)
-        if named is None:
-            return self._mixed(singles)
+            doubles = self._pairs()
+            named = self._named(doubles, chance, before=singles.tried)
+            if named is None:
+                return self._mixed(singles, doubles)
         if coarse and named.verdict != "correct":
             named.verdict = "not_enough_precision"
         return named
@@ -252,7 +253,7 @@ class _Court:
         out.half_noise, out.half_assumed = noise.largest, noise.assumed
         return out
 
-    def _mixed(self, singles: Found) -> Judgement:
+    def _mixed(self, singles: Found, doubles: Found) -> Judgement:
         self.search.progress("parts of the claims", 0, len(self._numbers))
         parts = parts_of(self.search, self.base, self.changes.possible)
         largest = parts[0] if parts else None
@@ -263,7 +264,9 @@ class _Court:
         for needs, ids in singles.untestable.items():
             out.lacking.setdefault(needs, set()).update(ids)
         if largest is None:
+            out.tried += doubles.tried
             return out
+        # Parts are explained by single changes alone, and their chance is of those.
         out.expected = largest.expected
         lost = sum(len(part.numbers) for part in parts if not part.explained)
         if faulty is not None and faulty.trial is not None and lost <= len(faulty.numbers):

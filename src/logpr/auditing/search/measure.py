@@ -13,7 +13,7 @@ import numpy as np
 
 from logpr.auditing.scene.scene import Scene
 from logpr.auditing.search.halves import HalfNoise, Halves, measured, unmeasured
-from logpr.errors import ModelError
+from logpr.errors import ModelError, ModelOutputError
 from logpr.models.base import Halved, Model, Predictive
 from logpr.models.logits import LogitsModel
 from logpr.numerics import logsumexp
@@ -37,12 +37,21 @@ def halves_of(model: Model | None) -> Halves:
         if not isinstance(model, Halved):
             hf = model.provenance.backend == "transformers"
             return unmeasured("its weights are not at hand") if hf else {}
-        moves = {name: _Moves() for name in _TYPES}
-        for name, found in moves.items():
+        moves: dict[str, _Moves] = {}
+        silent = ""
+        for name in _TYPES:
+            found = _Moves()
             try:
                 found.measure(scene, numbers[:_SAMPLE], model.in_half(name))
+            except ModelOutputError as error:
+                # float16 overflows in many a model of bfloat16: no claim was computed in it.
+                silent = str(error)
+                continue
             except ModelError as error:
                 return unmeasured(str(error))
+            moves[name] = found
+        if not moves:
+            return unmeasured(silent)
         return measured(
             {name: _joined(found.rows) for name, found in moves.items()},
             {name: _joined(found.tokens) for name, found in moves.items()},

@@ -81,6 +81,9 @@ def lacking(scene: Scene, change: Change) -> str | None:
         return "whole rows of logits"
     if change.needs == "top" and source.top is not None and source.top < 1:
         return "each step's largest logits"
+    if change.fault == "half_precision" and scene.rounded:
+        # In the room of that rounding it is near everything that is near the truth.
+        return "rows that are not rounded to 16 bits"
     return None
 
 

@@ -33,6 +33,8 @@ ACCUSED = 0.01
 _COARSE = 1.0
 """Claims rounded to whole nats do not show what tells scorers apart."""
 
+_FALLING = frozenset({"bits_per_byte", "perplexity"})
+
 _WHOLE = 1e-3
 """Numbers this near to whole ones are whole."""
 
@@ -117,8 +119,7 @@ class Room:
         at = [number for number in self._at if number in noise.moved and shows[number]]
         moved = np.array([noise.moved[number] for number in at], dtype=np.float64)
         typical = noise.typical * np.sqrt(steps[at])
-        # A perplexity falls where log Pr rises.
-        if not any(fits(off[at], sign * moved, width[at], typical) for sign in (1.0, -1.0)):
+        if not fits(off[at], self._sense() * moved, width[at], typical):
             return None
         own = float(np.sum(off[at] ** 2))
         # What the rounded weights do to these very claims says more than what they usually do.
@@ -162,9 +163,14 @@ class Room:
         share = np.sort(np.clip(np.nan_to_num(share, nan=1.0), 0.0, 1.0))[solved:]
         return float(tried * np.prod(share))
 
+    @property
+    def _beyond(self) -> float:
+        # Rounded rows are off by a bound, which no other program goes beyond.
+        return 1.0 if self.search.scene.rounded else _NEAR
+
     def _near(self, *, digits: float) -> Values:
         """Return the declared computation with room for other rounding, of `digits` last places."""
-        room = _NEAR * self.base.noise + digits * self._targets.width
+        room = self._beyond * self.base.noise + digits * self._targets.width
         return Values(self.base.value, room, self.base.known)
 
     def _holds(self, wide: Values) -> bool:
@@ -181,7 +187,7 @@ class Room:
 
         All lie on one side of the truth then, by less than one in the last place.
         """
-        room = (_NEAR * self.base.noise)[self._at]
+        room = (self._beyond * self.base.noise)[self._at]
         width = self._targets.width[self._at]
         with np.errstate(invalid="ignore"):
             middle = (self._targets.low + self._targets.high)[self._at] / 2.0
@@ -205,6 +211,11 @@ class Room:
         # Noise was carried through rule and unit; a larger one scales alike to first order.
         own = np.maximum(self.search.scene.noise * steps, 1e-300)
         return steps, np.where(steps > 0, self.base.noise / own, 1.0)
+
+    def _sense(self) -> float:
+        """Return −1 where the declared numbers fall as log Pr rises, otherwise 1."""
+        declared = self.search.declared
+        return -1.0 if {declared.aggregate.fault, declared.unit.fault} & _FALLING else 1.0
 
     def _loose(self, per_token: float) -> Values:
         """Return the declared computation with the noise that a half type brings."""

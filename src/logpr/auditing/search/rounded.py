@@ -68,7 +68,7 @@ def judge_rounded(
         return found, scene, None
     if _from_these_rows(found, targets, rounded.noise / scene.noise):
         return found, scene, None
-    wide = replace(scene, noise=rounded.noise)
+    wide = replace(scene, noise=rounded.noise, rounded=True)
     again = judge(wide, declared, targets, numbers, halves=halves, progress=progress)
     if again.verdict == "unexplained" or again.parts:
         return found, scene, None
