@@ -24,6 +24,7 @@ from logpr._values import (
     AuditReport,
     Candidate,
     Draw,
+    Explanation,
     Fork,
     Message,
     ModelProvenance,
@@ -41,6 +42,7 @@ from logpr.models._load import load
 if TYPE_CHECKING:
     from logpr import auditing
     from logpr._audit import audit
+    from logpr._explain import explain
     from logpr.auditing._record import record
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "AuditReport",
     "Candidate",
     "Draw",
+    "Explanation",
     "Fork",
     "Message",
     "ModelProvenance",
@@ -68,6 +71,7 @@ __all__ = [
     "audit",
     "auditing",
     "errors",
+    "explain",
     "length_penalty",
     "load",
     "next",
@@ -84,6 +88,7 @@ __all__ = [
 _LATER = {
     "audit": "logpr._audit:audit",
     "auditing": "logpr.auditing:",
+    "explain": "logpr._explain:explain",
     "record": "logpr.auditing._record:record",
 }
 """A third of the package that most programs never touch: it is imported when it is asked for."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from logpr._order import placed, values_of
+from logpr._pair import fork_of
 from logpr._refine import refined_rows
 from logpr._rules import CHOICE_PROB, LOGPROB, STANDING, Rule, rule_named
 from logpr._score import WINDOW as _WINDOW
@@ -23,7 +23,7 @@ from logpr._score import (
 )
 from logpr._score._settings import DEFAULT_ALTERNATIVES, DEFAULT_MARGINAL_BUDGET
 from logpr._types import Bos, Boundary, End, Special, Truncate
-from logpr._values import Candidate, Fork, Message, Provenance, Query, Ranking, Score
+from logpr._values import Candidate, Message, Provenance, Query, Ranking, Score
 from logpr.errors import QueryError, WrongTypeError
 from logpr.models.base import Model
 
@@ -246,7 +246,7 @@ def _ranked(
         noise=noise,
         tie=tie,
         label=query.label,
-        fork=_fork(scores[order[0]], scores[order[1]]) if len(order) > 1 else None,
+        fork=fork_of(scores[order[0]], scores[order[1]]) if len(order) > 1 else None,
         winners=tuple(winners),
         warnings=_warnings(scores, query),
         prompt=query.prompt if query.messages is None else query.messages[-1].content,
@@ -259,50 +259,6 @@ def _ranked(
 def _known(score: Score) -> float:
     assert score.logprob is not None, "only dropped candidates have none"
     return score.logprob
-
-
-def _fork(first: Score, second: Score) -> Fork | None:
-    """Return where two candidates part, or None where they do not share one context."""
-    if (
-        first.prompt_ids != second.prompt_ids
-        or first.token_ids is None
-        or second.token_ids is None
-        or first.token_logprobs is None
-        or second.token_logprobs is None
-    ):
-        return None
-    left, right = list(first.token_logprobs), list(second.token_logprobs)
-    ids_left: list[int] = list(first.token_ids)
-    ids_right: list[int] = list(second.token_ids)
-    if first.end_logprob is not None and second.end_logprob is not None:
-        left.append(first.end_logprob)
-        right.append(second.end_logprob)
-        ids_left.append(-1)
-        ids_right.append(-1)
-    position = next(
-        (i for i, (a, b) in enumerate(zip(ids_left, ids_right, strict=False)) if a != b), None
-    )
-    if position is None:  # under `open` one is a prefix of the other: there is no fork
-        return None
-    at_fork = left[position] - right[position]
-    after = math.fsum(left[position + 1 :]) - math.fsum(right[position + 1 :])
-    return Fork(
-        position=position,
-        shared="".join(_text(first, i) for i in range(position)),
-        first=_text(first, position),
-        second=_text(second, position),
-        gap_at_fork=at_fork,
-        gap_after=after,
-    )
-
-
-def _text(score: Score, position: int) -> str:
-    ids = score.token_ids or ()
-    if position >= len(ids):
-        return "END"
-    if score.token_texts is not None:
-        return score.token_texts[position]
-    return f"#{ids[position]}"
 
 
 def _warnings(scores: Sequence[Score], query: Query) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from logpr._version import __version__
-from logpr.cli import audit, doctor, next_token, rank, score
+from logpr.cli import audit, demo, doctor, explain, next_token, rank, score
 from logpr.cli._group import Verbs, report_bug
 
 __all__ = ["app", "main"]
@@ -41,8 +41,10 @@ def _verb(name: str, function: Callable[..., None], examples: Iterable[str]) -> 
     epilog=_examples(
         (
             "logpr rank",
+            demo.EXAMPLES[1],
             next_token.EXAMPLES[1],
             rank.EXAMPLES[1],
+            explain.EXAMPLES[1],
             audit.EXAMPLES[1],
             "logpr doctor",
         )
@@ -67,7 +69,9 @@ def _logpr(
 _verb("rank", rank.rank, rank.EXAMPLES)
 _verb("score", score.score, score.EXAMPLES)
 _verb("next", next_token.next_token, next_token.EXAMPLES)
+_verb("explain", explain.explain, explain.EXAMPLES)
 _verb("audit", audit.audit, audit.EXAMPLES)
+_verb("demo", demo.demo, demo.EXAMPLES)
 _verb("doctor", doctor.doctor, doctor.EXAMPLES)
 
 

@@ -21,7 +21,7 @@ ON_THE_LINE = ("prompt", "prompt_ids", "messages", "candidate_ids", "token_logpr
 
 OF_FILES = (
     *("map", "template", "format", "on_error", "rejects", "by", "window", "restart"),
-    *("output", "show"),
+    *("output", "show", "id"),
 )
 """Options that mean something for a file alone."""
 
@@ -68,7 +68,9 @@ class Asked:
         )
         self._refuse_idle("end_ids", query.effective_end == "stop", "--end stop")
         self._refuse_idle("marginal_budget", query.boundary == "marginal", "--boundary marginal")
-        self._refuse_idle("alternatives", bool(given(self.context, "evidence")), "--evidence")
+        # A verb without the option always shows it.
+        evidence = self.context.params.get("evidence", True)
+        self._refuse_idle("alternatives", bool(evidence), "--evidence")
         return query
 
     def _refuse_idle(self, name: str, used: bool, needed: str) -> None:  # noqa: FBT001

@@ -24,6 +24,7 @@ Verdict: TypeAlias = Literal["ok", "absent", "skipped", "refused", "failed"]
 EXTRAS = {
     "hf": ("torch", "transformers"),
     "datasets": ("datasets",),
+    "plot": ("matplotlib",),
 }
 """Each extra that this version uses, and the modules it brings."""
 

@@ -76,7 +76,17 @@ def require_model(context: typer.Context, stream: RecordStream, source: str) -> 
         QueryError: with the command as it should be typed.
     """
     record = stream.peek()
-    if record is None or not any(item.needs_model for item in record.query.candidates):
+    if record is not None:
+        require_model_for(context, record, source)
+
+
+def require_model_for(context: typer.Context, record: Record, source: str) -> None:
+    """Refuse a record that needs a model where none was named.
+
+    Raises:
+        QueryError: with the command as it should be typed.
+    """
+    if not any(item.needs_model for item in record.query.candidates):
         return
     command = corrected(context, [source], {"model": "builtin"})
     msg = (
@@ -147,7 +157,7 @@ def worked(
     error names its row and the others are done. `after` is called at the end of each window, just
     before what was written is made safe.
     """
-    with Meter.of(run.stream) as meter:
+    with Meter.of(run.stream.source) as meter:
         for window in run:
             if window:
                 yield from _of_window(run, window, work)

@@ -10,6 +10,7 @@ from logpr import _types
 
 ASKED = "Prompt and candidates"
 CLAIMED = "What was claimed"
+EXPLAINED = "What is explained"
 MODEL = "Model"
 MEANING = "What is computed"
 FILE = "Files"

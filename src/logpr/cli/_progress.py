@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from logpr.io import RecordStream
+from logpr.io.formats import Source
 
 _CHUNK = 1 << 20
 
@@ -42,8 +42,8 @@ class Meter:
         self._task: TaskID | None = None
 
     @classmethod
-    def of(cls, stream: RecordStream) -> Self:
-        """Return the meter of a stream; one that draws nothing where stderr is no terminal."""
+    def of(cls, source: Source) -> Self:
+        """Return the meter of a file; one that draws nothing where stderr is no terminal."""
         if not sys.stderr.isatty():
             return cls(None, None)
         bar = Progress(
@@ -58,7 +58,7 @@ class Meter:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        return cls(bar, _rows(stream))
+        return cls(bar, _rows(source))
 
     def __enter__(self) -> Self:
         """Begin; nothing is drawn yet."""
@@ -127,10 +127,10 @@ class Trying:
             self._line.stop()
 
 
-def _rows(stream: RecordStream) -> int | None:
+def _rows(source: Source) -> int | None:
     """Return how many lines a plain file of JSON Lines has; None where counting is not so quick."""
-    path = stream.source.path
-    if path is None or stream.source.format != "jsonl" or path.suffix.lower() == ".gz":
+    path = source.path
+    if path is None or source.format != "jsonl" or path.suffix.lower() == ".gz":
         return None
     count, last = 0, b"\n"
     with path.open("rb") as file:

@@ -17,6 +17,7 @@ from logpr._values import AuditReport
 from logpr.auditing.claims.scorers import ManyScorer, Scorer
 from logpr.auditing.claims.values import Declares
 from logpr.cli import _options as opt
+from logpr.cli._beside import beside
 from logpr.cli._command import corrected, given, spelled
 from logpr.cli._lists import ids_of
 from logpr.cli._model import BUILTIN, ModelChoice
@@ -24,7 +25,7 @@ from logpr.cli._progress import Trying
 from logpr.cli._say import emit, say, shown
 from logpr.cli._scorer import scorer_named
 from logpr.cli._unjudged import for_a_response, for_a_scorer, for_claims
-from logpr.errors import InputError, MissingFileError, QueryError, RecordError
+from logpr.errors import QueryError, RecordError
 from logpr.io import parse_mapping
 from logpr.io._claim_numbers import bounded, source_of_numbers
 from logpr.io.claims import declares_of
@@ -109,7 +110,11 @@ def audit(
     said = _declared(context, declares)
     ends = None if end_ids is None else ids_of(end_ids, "--end-ids")
     fields = None if map is None else parse_mapping(map, claims=scorer is None)
-    page = None if html is None else _page(html, claims)
+    page = (
+        None
+        if html is None
+        else beside("--html", html, "audit.html", source=claims, called="the file of claims")
+    )
     choice = ModelChoice(
         model=model,
         dtype=dtype,
@@ -187,32 +192,6 @@ def _refuse_contradiction(context: typer.Context, found: Mapping[str, str]) -> N
                 f"contradict each other; leave one out"
             )
             raise QueryError(msg)
-
-
-def _page(name: str, claims: str | None) -> Path:
-    """Return where the page goes; it is looked at before anything is computed."""
-    path = Path(name)
-    if name == "-":
-        msg = "--html - : a page is a file beside the report; write --html audit.html"
-        raise QueryError(msg)
-    try:
-        taken = path.exists()
-    except (OSError, ValueError) as error:
-        msg = f"--html {name!r} cannot be a file: {error}; write --html audit.html"
-        raise InputError(msg) from error
-    if not path.parent.is_dir():
-        msg = f"--html {path}: there is no folder {path.parent}; make it, or name another file"
-        raise MissingFileError(msg)
-    if path.is_dir():
-        msg = f"--html {path} is a folder; give a file in it: --html {path / 'audit.html'}"
-        raise InputError(msg)
-    if taken and not path.is_file():
-        msg = f"--html {path} is no ordinary file, and is not replaced; write --html audit.html"
-        raise InputError(msg)
-    if taken and claims is not None and Path(claims).exists() and path.samefile(claims):
-        msg = f"--html {path} is the file of claims itself; name another one: --html audit.html"
-        raise InputError(msg)
-    return path
 
 
 def _refuse_without_claims(context: typer.Context) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from logpr._types import JsonValue
 from logpr._values import Query, Ranking, jsonable
 from logpr.cli import _options as opt
 from logpr.cli._asked import Asked
+from logpr.cli._beside import beside
+from logpr.cli._explained import index_of, write_index_of_run, write_page
 from logpr.cli._files import (
     FileOptions,
     announce,
@@ -31,7 +34,7 @@ from logpr.cli._model import BUILTIN, ModelChoice
 from logpr.cli._say import emit, say, shown
 from logpr.cli._tally import Tally
 from logpr.errors import RecordError
-from logpr.io import RecordStream, record_of
+from logpr.io import RecordStream, Run, record_of
 from logpr.io.writers import write_whole
 from logpr.models.base import Model
 from logpr.report.terminal import rankings_summary
@@ -48,6 +51,7 @@ EXAMPLES = (
     "logpr rank questions.jsonl --model ./my-model -o ranked.parquet --by subject",
     "logpr rank table.csv --map prompt=context,candidates=options --model builtin",
     "cat questions.jsonl | logpr rank - --model builtin --json",
+    "logpr rank questions.jsonl --model builtin --explain decisions.html",
 )
 
 
@@ -101,6 +105,15 @@ def rank(
     evidence: opt.Evidence = False,
     alternatives: opt.Alternatives = DEFAULT_ALTERNATIVES,
     show: opt.Show = 1,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Also write why the first is first, as a page; of a file an index, the most "
+            "surprising decisions first.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Rank the candidates of a prompt by log Pr(candidate | prompt).
 
@@ -143,10 +156,15 @@ def rank(
     )
     ranker = Ranker(rule=chosen, settings=settings, tokens=tokens or evidence, top=top)
     if asked.on_the_line:
+        page = None if explain is None else beside("--explain", explain, "why.html")
         query = asked.query()
         needed = any(candidate.needs_model for candidate in query.candidates)
         lm = choice.load() if needed else choice.load_named(context)
-        _one(ranker.rank([query], lm)[0], query, tokens=ranker.tokens, json=json)
+        (ranking,) = ranker.rank([query], lm)
+        why = None if page is None else logpr.explain(ranking, model=lm, settings=settings)
+        _one(ranking, query, tokens=ranker.tokens, json=json)
+        if page is not None and why is not None:
+            write_page(why, page)
         return
     files = FileOptions(
         format=format,
@@ -161,6 +179,9 @@ def rank(
         json=json,
     )
     source = asked.file()
+    index = (
+        None if explain is None else beside("--explain", explain, "decisions.html", source=source)
+    )
     if source is None:
         say(
             "no input: ranking the sample that ships with logpr by the built-in model. Your own:\n"
@@ -173,7 +194,8 @@ def rank(
         announce(stream)
         if model is None:
             require_model(context, stream, source)
-    _many(stream, ranker, choice.load_named(context), files, by=by, show=show)
+    lm = choice.load_named(context)
+    _many(stream, ranker, lm, files, by=by, show=show, index=index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,30 +254,46 @@ def _many(
     *,
     by: str | None,
     show: int,
+    index: Path | None,
 ) -> None:
     tally = Tally(by=by)
     decisive = {**ranker.decisive(), **identity(model)}
     with running(stream, files, decisive) as run:
         tally.resume(run.state)
-
-        def keep() -> None:
-            run.state = tally.state()
-
-        for record, ranking in worked(run, lambda queries: ranker.rank(queries, model), keep):
-            try:
-                group = tally.group_of(record)
-            except RecordError as error:
-                run.reject(record, error)
-                continue
-            run.write(
-                record_of(ranking, tokens=ranker.tokens, query=record.query, fields=record.fields)
-            )
-            if files.target is None and tally.rankings.queries < show:
-                _draw(ranking, tokens=ranker.tokens)
-                shown("")
-            tally.add(ranking, group)
-            run.provenance = tally.provenance
+        rankings = _written(run, ranker, model, files, tally, show=show)
+        if index is None or run.resumed_records:
+            found = None
+            deque(rankings, maxlen=0)
+        else:
+            found = index_of(rankings)
     _report(tally, files)
+    if index is not None:
+        write_index_of_run(found, index, output=run.target, resumed=run.resumed_records)
+
+
+def _written(
+    run: Run, ranker: Ranker, model: Model | None, files: FileOptions, tally: Tally, *, show: int
+) -> Iterator[Ranking]:
+    """Yield each ranking once its record is written and counted."""
+
+    def keep() -> None:
+        run.state = tally.state()
+
+    for record, ranking in worked(run, lambda queries: ranker.rank(queries, model), keep):
+        try:
+            group = tally.group_of(record)
+        except RecordError as error:
+            run.reject(record, error)
+            continue
+        run.write(
+            record_of(ranking, tokens=ranker.tokens, query=record.query, fields=record.fields)
+        )
+        if files.target is None and tally.rankings.queries < show:
+            _draw(ranking, tokens=ranker.tokens)
+            shown("")
+        tally.add(ranking, group)
+        run.provenance = tally.provenance
+        yield ranking
 
 
 def _report(tally: Tally, files: FileOptions) -> None:

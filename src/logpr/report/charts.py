@@ -93,7 +93,7 @@ def scatter(drift: Drift) -> Scatter | None:
     x_low, x_high = _room([x for x, _ in kept])
     y_low, y_high = _room([*(y for _, y in kept), 0.0])
     plane = _plane(
-        _ticks(x_low, x_high, least=1.0 if whole else 0.0), _ticks(y_low, y_high),
+        ticks(x_low, x_high, least=1.0 if whole else 0.0), ticks(y_low, y_high),
         (x_low, x_high), (y_low, y_high),
     )  # fmt: skip
     across = _Scale(x_low, x_high, plane.left, plane.right)
@@ -193,7 +193,7 @@ def _room(values: Sequence[float], margin: float = 0.05) -> tuple[float, float]:
     return low - space, high + space
 
 
-def _ticks(low: float, high: float, least: float = 0.0) -> list[tuple[float, str]]:
+def ticks(low: float, high: float, least: float = 0.0) -> list[tuple[float, str]]:
     """Return about `_TICKS` round numbers within [low, high], at least `least` apart."""
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))

@@ -1,6 +1,8 @@
-"""Values as HTML: no script, no network, nothing outside their own class.
+"""Values as HTML: no network, nothing outside their own class.
 
-Fragments for notebooks, and for an audit a page of its own.
+Fragments for notebooks, and for an audit, an explanation and a file of rankings a page of its own.
+An explanation's page has one script, which sorts, copies and lights up what belongs together; its
+policy allows that one and no other, and without it all is there.
 
 Templates escape everything that is put into them, and users' texts pass through `texts.visible`
 first, so a token is shown and never obeyed.
@@ -13,17 +15,36 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from logpr._values import AuditReport, AuditRow, NextToken, Ranking, Score
-from logpr.report import charts, numbers, scales
+from logpr._values import (
+    AuditReport,
+    AuditRow,
+    Decisions,
+    Explanation,
+    NextToken,
+    Ranking,
+    Score,
+)
+from logpr.report import charts, explaining, numbers, scales
 from logpr.report.texts import clipped, ids_text, prose, visible
 from logpr.report.words import audit as audit_words
 from logpr.report.words import evidence as evidence_words
+from logpr.report.words import explanation as explanation_words
 from logpr.report.words import ranking as ranking_words
 from logpr.report.words import score as score_words
 from logpr.report.words.parts import heading, meaning, source
 from logpr.report.words.step import notes
 
-__all__ = ["audit", "audit_page", "next_token", "ranking", "score"]
+__all__ = [
+    "audit",
+    "audit_page",
+    "decisions",
+    "decisions_page",
+    "explanation",
+    "explanation_page",
+    "next_token",
+    "ranking",
+    "score",
+]
 
 MOST_ROWS = 100
 MOST_TOKENS = 1000
@@ -73,6 +94,31 @@ def audit_page(value: AuditReport) -> str:
         json=report if len(report) <= _MOST_JSON else None,
         json_size=len(report),
     )
+
+
+def explanation(value: Explanation) -> str:
+    """Return the verdict, the rules that flip, the waterfall and the tokens side by side."""
+    return _render("explanation.html.j2", **explaining.fragment(value))
+
+
+def explanation_page(value: Explanation) -> str:
+    """Return a whole explanation as one HTML document that needs no other file.
+
+    Of long candidates the first few hundred tokens are drawn and the rest are counted. The
+    explanation stands in it as JSON (`<script type="application/json" id="explanation">`): all of
+    it up to 150,000 characters, beyond that without what `explaining.embedded` says.
+    """
+    return _render("explanation_page.html.j2", **explaining.page(value, _script()))
+
+
+def decisions(value: Decisions) -> str:
+    """Return how many decisions flip under each rule, and the ten most surprising ones."""
+    return _render("decisions.html.j2", **explaining.index(value, None))
+
+
+def decisions_page(value: Decisions) -> str:
+    """Return a file of rankings as one HTML document: surprising decisions, flips, length drift."""
+    return _render("decisions_page.html.j2", **explaining.index(value, _script()))
 
 
 def next_token(value: NextToken) -> str:
@@ -149,6 +195,13 @@ def _drawn(text: str, limit: int = _MOST_CHARACTERS, *, keep_end: bool = False) 
     return visible(clipped(text, limit, keep_end=keep_end))
 
 
+def _script() -> str:
+    """Return the pages' script as it stands in its file: the policy knows it by its digest."""
+    loader = _TEMPLATES.loader
+    assert loader is not None, "the environment was made with one"
+    return loader.get_source(_TEMPLATES, "explanation.js")[0]
+
+
 def _render(template: str, **values: object) -> str:
     return _TEMPLATES.get_template(template).render(**values)
 
@@ -167,6 +220,7 @@ def _environment() -> Environment:
         clamp=scales.CLAMP,
         count=numbers.count,
         evidence=evidence_words,
+        explained=explanation_words,
         figure=numbers.figure,
         fixed=numbers.fixed,
         heading=heading,
@@ -176,6 +230,8 @@ def _environment() -> Environment:
         percent=numbers.percent,
         plural=numbers.plural,
         probability=numbers.probability,
+        ranked=ranking_words,
+        rate=numbers.rate,
         signed=numbers.signed,
         source=source,
     )

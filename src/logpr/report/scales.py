@@ -34,3 +34,11 @@ def shade(logprob: float | None) -> tuple[str, str] | None:
     luma = 0.2126 * mixed[0] + 0.7152 * mixed[1] + 0.0722 * mixed[2]
     ink = "#000000" if luma > 110 else "#ffffff"  # noqa: PLR2004
     return "#{:02x}{:02x}{:02x}".format(*mixed), ink
+
+
+FIRST, SECOND = "#0072b2", "#d55e00"
+"""What speaks for the first of two candidates and what for the second.
+
+A blue and an orange that every kind of colour vision tells apart (Okabe and Ito 2008), both
+readable on dark and on light grounds; the sign of the number always stands beside them.
+"""

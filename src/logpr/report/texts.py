@@ -11,6 +11,8 @@ import unicodedata
 
 SPACE, NEWLINE, TAB = "␣", "⏎", "⇥"
 ELLIPSIS = "…"
+MOST_MARKS = 4
+"""Combining marks on one letter: writing needs three. More would be painted over other lines."""
 
 _SIGNS = {"\n": NEWLINE, "\t": TAB}
 _TAKEN = frozenset({SPACE, NEWLINE, TAB})
@@ -34,15 +36,19 @@ def pieces(text: str) -> list[str]:
     Spaces at the ends and in runs are drawn as ␣ (single inner ones stay, so that lines can be
     broken at them), newlines as ⏎, tabs as ⇥; control and format characters, lone surrogates and
     blanks that look like nothing are escaped; a combining mark stays with the letter before it,
-    or stands on ◌ where there is none.
+    or stands on ◌ where there is none, and from the fifth on one letter they are escaped too.
     """
     out: list[str] = []
     if text.isascii() and text.isprintable():
         out = list(text)
     else:
+        marks = 0
         for char in text:
             sign = _sign(char)
-            if not unicodedata.category(sign[0]).startswith("M"):
+            marks = marks + 1 if unicodedata.category(sign[0]).startswith("M") else 0
+            if marks > MOST_MARKS:
+                out.append(_escape(char))
+            elif not marks:
                 out.append(sign)
             elif out:
                 out[-1] += sign

@@ -6,12 +6,26 @@ more than ASCII where the output has none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-from logpr._values import AccuracyReport, AuditReport, NextToken, Provenance, Ranking, Score
+from logpr._values import (
+    AccuracyReport,
+    AuditReport,
+    Decisions,
+    Explanation,
+    NextToken,
+    Provenance,
+    Ranking,
+    Score,
+)
+from logpr.report.demo import Story
 from logpr.report.terminal import (
     _accuracy,
     _audit,
+    _decisions,
+    _demo,
+    _explanation,
     _next,
     _provenance,
     _ranking,
@@ -25,11 +39,15 @@ __all__ = [
     "RankingsTally",
     "accuracy",
     "audit",
+    "decisions",
+    "explanation",
     "next_token",
     "provenance",
     "ranking",
     "rankings_summary",
     "score",
+    "stories",
+    "story",
 ]
 
 
@@ -41,6 +59,16 @@ def accuracy(value: AccuracyReport) -> View:
 def audit(value: AuditReport) -> View:
     """Return the verdict on claimed numbers, what they did to the decisions, and the evidence."""
     return View(partial(_audit.draw, value))
+
+
+def decisions(value: Decisions) -> View:
+    """Return the decisions of a file: the most surprising ones, and where rules disagree."""
+    return View(partial(_decisions.draw, value))
+
+
+def explanation(value: Explanation) -> View:
+    """Return why one candidate leads another: who, by how much, where they part, what decided."""
+    return View(partial(_explanation.draw, value))
 
 
 def next_token(value: NextToken) -> View:
@@ -71,3 +99,13 @@ def rankings_summary(
 def score(value: Score) -> View:
     """Return a continuation's total, its ratios and its tokens."""
     return View(partial(_score.draw, value))
+
+
+def stories(value: Sequence[tuple[str, str]]) -> View:
+    """Return the names of worked examples, each with what it is about."""
+    return View(partial(_demo.draw_list, value))
+
+
+def story(value: Story) -> View:
+    """Return a worked example, a step at a time."""
+    return View(partial(_demo.draw, value))

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from logpr._values import Score
+from logpr._values import Ranking, Score
 from logpr.report.terminal._pen import Pen
 from logpr.report.texts import clipped, ids_text
+from logpr.report.words import ranking as ranking_words
 from logpr.report.words.score import Fact
 
 
@@ -60,3 +61,22 @@ def fact_lines(facts: Sequence[Fact], pen: Pen) -> Iterator[Text]:
             pen.words(f"{fact.name:<{names}}  ", "dim"), pen.words(f"{fact.figure:>{figures}}  ")
         )
         yield pen.hanging(head, pen.words(fact.words))
+
+
+def winner_lines(ranking: Ranking, pen: Pen) -> Iterator[Text]:
+    """Yield who is first under each rule, with a mark where that flips the ranking."""
+    found = ranking_words.winners(ranking)
+    if len(found) == 1 and not found[0].flip:
+        only = found[0]
+        yield pen.sentence((*only.name, f" is first under every rule: {', '.join(only.rules)}."))
+        return
+    if found:
+        yield Text()
+        yield pen.words("Who is first under each rule")
+    for winner in found:
+        mark = ("* " if pen.ascii_only else "≠ ") if winner.flip else "  "
+        rules = pen.words(f": {', '.join(winner.rules)}")
+        body = Text.assemble(pen.sentence(winner.name), rules)
+        if winner.flip:
+            body.append(" (flips)", "yellow")
+        yield pen.hanging(Text(mark, "yellow"), body)

@@ -42,12 +42,17 @@ class Pen:
         """Return a user's text as drawn here, a piece for each character."""
         return pieces_in_ascii(text) if self.ascii_only else pieces(text)
 
-    def data(self, text: str, cells: int = _NAME_CELLS, style: str = "") -> Text:
+    def data(
+        self, text: str, cells: int = _NAME_CELLS, style: str = "", *, keep_end: bool = False
+    ) -> Text:
         """Return a user's text on one line of at most `cells`."""
-        return self.wrapped(text, cells, style, lines=1)
+        return self.wrapped(text, cells, style, lines=1, keep_end=keep_end)
 
-    def sentence(self, parts: Sentence, style: str = "") -> Text:
-        """Return a sentence with the user's texts in it in quotation marks and in bold."""
+    def sentence(self, parts: Sentence, style: str = "", *, cells: int = _NAME_CELLS) -> Text:
+        """Return a sentence with the user's texts in it in quotation marks and in bold.
+
+        Each text takes at most `cells`.
+        """
         out = Text(style=style)
         for part in parts:
             if isinstance(part, str):
@@ -55,7 +60,7 @@ class Pen:
                 continue
             quotes = ("", "") if self.ascii_only else ("‘", "’")
             out.append(quotes[0])
-            out.append_text(self.data(part.text, style="bold"))
+            out.append_text(self.data(part.text, cells, "bold"))
             out.append(quotes[1])
         return out
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.text import Text
 
 from logpr._values import Ranking, Score
 from logpr.report.numbers import NULL, count, decimals, fixed, percent, plural
 from logpr.report.terminal._columns import Column, TextColumn, columns, figures, labels
-from logpr.report.terminal._parts import candidate_text, prompt_line, warning_lines
+from logpr.report.terminal._parts import (
+    candidate_text,
+    prompt_line,
+    warning_lines,
+    winner_lines,
+)
 from logpr.report.terminal._pen import Pen
 from logpr.report.words import ranking as words
 from logpr.report.words.parts import heading, meaning, scored, source
@@ -34,7 +39,7 @@ def draw(ranking: Ranking, pen: Pen) -> Iterator[Text]:
     for line in (words.fork(ranking), words.label(ranking), words.dropped(ranking)):
         if line:
             yield pen.sentence(line)
-    yield from _winners(ranking, pen)
+    yield from winner_lines(ranking, pen)
     yield from warning_lines(words.warnings(ranking), pen)
     yield Text()
     yield pen.words(meaning(ranking.end, scored(ranking.candidates, "the candidate")), "dim")
@@ -98,21 +103,3 @@ def _bounds(score: Score, places: int) -> str:
     if score.lower is None or score.upper is None:
         return NULL
     return f"[{fixed(score.lower, places)}, {fixed(score.upper, places)}]"
-
-
-def _winners(ranking: Ranking, pen: Pen) -> Iterator[Text]:
-    found: Sequence[words.Winner] = words.winners(ranking)
-    if len(found) == 1 and not found[0].flip:
-        only = found[0]
-        yield pen.sentence((*only.name, f" is first under every rule: {', '.join(only.rules)}."))
-        return
-    if found:
-        yield Text()
-        yield pen.words("Who is first under each rule")
-    for winner in found:
-        mark = ("* " if pen.ascii_only else "≠ ") if winner.flip else "  "
-        rules = pen.words(f": {', '.join(winner.rules)}")
-        body = Text.assemble(pen.sentence(winner.name), rules)
-        if winner.flip:
-            body.append(" (flips)", "yellow")
-        yield pen.hanging(Text(mark, "yellow"), body)
