@@ -13,7 +13,8 @@ END = -1
 def fork_of(first: Score, second: Score) -> Fork | None:
     """Return where two candidates part, or None where they do not share one context.
 
-    Under `open` a candidate and its extension have no fork either.
+    Under `open` a candidate and its extension have no fork either, nor have candidates whose own
+    numbers differ on the tokens that both begin with.
     """
     if (
         first.prompt_ids != second.prompt_ids
@@ -25,7 +26,7 @@ def fork_of(first: Score, second: Score) -> Fork | None:
     if left is None or right is None:
         return None
     position = shared_tokens(first, second)
-    if position == min(len(left), len(right)):
+    if position == min(len(left), len(right)) or left[position] == right[position]:
         return None
     a, b = step_logprobs(first), step_logprobs(second)
     return Fork(
@@ -39,12 +40,20 @@ def fork_of(first: Score, second: Score) -> Fork | None:
 
 
 def shared_tokens(first: Score, second: Score) -> int:
-    """Return how many outcomes both begin with after the same prompt, END counted."""
+    """Return how many outcomes both begin with after the same prompt, END counted.
+
+    None where candidates brought numbers of their own that differ on them: what is shared gives 0
+    to a gap, and those numbers would not.
+    """
     left, right = outcomes(first), outcomes(second)
     if left is None or right is None or first.prompt_ids != second.prompt_ids:
         return 0
     pairs = enumerate(zip(left, right, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
+    shared = next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
+    if "given" in (first.boundary, second.boundary):
+        one, two = step_logprobs(first)[:shared], step_logprobs(second)[:shared]
+        return shared if one == two else 0
+    return shared
 
 
 def outcomes(score: Score) -> tuple[int, ...] | None:

@@ -136,7 +136,7 @@ def test_greedy(cli: Cli) -> None:
     assert found["gap"] == pytest.approx(0.1, **EXACT)
     assert found["gap_at_fork"] == pytest.approx(-0.3, **EXACT)
     assert found["gap_after"] == pytest.approx(0.4, **EXACT)
-    assert "‘plush rug’ is the best, -2.3 over -2.4." in words
+    assert "Of these four ‘plush rug’ is the best, -2.3 over -2.4." in words
     assert "(1.11×): -0.300 at the fork, +0.400 after it." in words
 
 
@@ -255,9 +255,9 @@ def test_shortlist_words(cli: Cli) -> None:
     found, words = numbers(cli, "shortlist"), told(cli, "shortlist")
     assert found["one_step"] == pytest.approx(5 - logz([3.0, 2.0]), **EXACT)
     assert "Its score is +1.69:" in words
-    assert f"{found['flips']} of {found['decisions']} decisions flip." in words
+    assert f"{found['flips']} of {found['decisions']} decisions flip" in words
     assert f"{found['steps_above_0']} of {found['steps']} steps lie above 0" in words
-    assert f"{found['nats_a_token']:+.2f} nats with each further token" in words
+    assert f"the claim rises over log Pr by {found['nats_a_token']:.2f} nats" in words
     assert "reproduced to the printed digits, 64 of 64" in words
 
 

@@ -345,7 +345,7 @@ def test_rankings_and_another_model(cli: Cli, lines: Lines, table: str) -> None:
     Path("other.json").write_text(json.dumps(other), encoding="utf-8")
     cli("rank", lines(*ROWS), "--model", table, "-o", "ranked.jsonl", "--evidence")
     ran = cli("explain", "ranked.jsonl", "--id", "a", "--model", "table:other.json")
-    refused(ran, "ranked.jsonl:1: this model gives candidate 0 log Pr", f"it was '{table}'")
+    refused(ran, "ranked.jsonl:1: candidate 0: this model gives log Pr", f"it was '{table}'")
 
 
 def test_rankings_of_sums_alone(cli: Cli, lines: Lines, table: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from functools import cache
@@ -15,10 +16,13 @@ from hypothesis import strategies as st
 import logpr
 from logpr import Explanation, Ranking
 from logpr._explain import decisions_of
+from logpr._explain.parts import sentences
 from logpr._values import Bar, Score
 from logpr.errors import QueryError, WrongTypeError
 from logpr.models.base import Model
 from logpr.models.table import TableModel
+from logpr.report.words.explanation import parting, raw
+from logpr.report.words.parts import Sentence
 
 ONE = {
     "tokens": ["A", "B", "C"],
@@ -54,6 +58,11 @@ def ranked(table: dict[str, Any], *ids: list[int], **said: Any) -> Ranking:  # n
     """Return a ranking of candidates in ids after no prompt, with evidence."""
     model = TableModel.from_dict(table)
     return logpr.rank(prompt_ids=[], candidate_ids=ids, model=model, evidence=True, **said)
+
+
+def said(sentence: Sentence) -> str:
+    """Return a sentence without its marks."""
+    return "".join(part if isinstance(part, str) else part.text for part in sentence)
 
 
 def total(bars: tuple[Bar, ...]) -> float:
@@ -109,16 +118,34 @@ def rows_of(seed: int) -> TableModel:
     )
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["open", "stop"]), st.integers(2, 5))
-def test_parts_sum_to_the_gap(seed: int, end: Any, size: int) -> None:  # noqa: ANN401 - a literal
-    """On random pairs of a random model, sharing some tokens or none, one a prefix or not."""
+def random_ranking(seed: int, end: Any, size: int) -> Ranking:  # noqa: ANN401 - a literal
+    """Return a ranking by a random model of candidates that share some tokens or none."""
     rng = np.random.default_rng(seed)
     shared = rng.integers(0, VOCAB, rng.integers(0, 4)).tolist()
     ids = [shared + rng.integers(0, VOCAB, rng.integers(0, 6)).tolist() for _ in range(size)]
-    ranking = logpr.rank(
+    return logpr.rank(
         prompt_ids=[0], candidate_ids=ids, model=rows_of(seed), end=end, evidence=True
     )
-    first, second = rng.permutation(size)[:2].tolist()
+
+
+@settings(max_examples=18)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["open", "stop"]))
+def test_parts_sum_to_the_gap(seed: int, end: Any) -> None:  # noqa: ANN401 - a literal
+    """On 1,000 pairs of random models: the 56 of each ranking, one a prefix or not."""
+    ranking = random_ranking(seed, end, 8)
+    for first, second in itertools.permutations(range(8), 2):
+        _check_parts(ranking, first, second)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["open", "stop"]))
+def test_json_comes_back(seed: int, end: Any) -> None:  # noqa: ANN401 - a literal
+    """What is written as JSON is read as the same value."""
+    found = logpr.explain(random_ranking(seed, end, 3))
+    assert Explanation.from_json(found.to_json()) == found
+
+
+def _check_parts(ranking: Ranking, first: int, second: int) -> None:
     found = logpr.explain(ranking, first=first, second=second)
     one, two = ranking.candidates[first], ranking.candidates[second]
     assert one.logprob is not None
@@ -143,7 +170,6 @@ def test_parts_sum_to_the_gap(seed: int, end: Any, size: int) -> None:  # noqa: 
             assert split.logit_gap[at] == pytest.approx(top - own, abs=1e-9)
     for curve in found.curves:
         assert curve.logprob[-1] == pytest.approx(ranking.candidates[curve.index].logprob, abs=1e-9)
-    assert Explanation.from_json(found.to_json()) == found
 
 
 def _check_fork(found: Explanation, one: Score, two: Score) -> None:
@@ -203,6 +229,93 @@ def test_numbers_that_came_without_ids() -> None:
     assert {bar.part for bar in found.bars} == {"whole"}
     assert total(found.bars) == pytest.approx(0.1)
     assert found.splits == ()
+
+
+@pytest.mark.parametrize("second", [(-1.5, -3.0), (-1.5, -2.0, -1.0)])
+def test_own_numbers_that_differ_on_shared_tokens(second: tuple[float, ...]) -> None:
+    """Then nothing is shared, no step is common to both, and the bars still sum to the gap."""
+    ids = [1, 3] if len(second) == 2 else [1, 2, 3]
+    ranking = logpr.rank(
+        candidates=[
+            {"text": "ab", "token_ids": [1, 2], "token_logprobs": [-1.0, -2.0]},
+            {"text": "abc", "token_ids": ids, "token_logprobs": list(second)},
+        ]
+    )
+    found = logpr.explain(ranking)
+    assert (found.fork, ranking.fork) == (None, None)
+    assert {bar.part for bar in found.bars} == {"whole"}
+    assert total(found.bars) == pytest.approx(found.gap, abs=1e-12)
+    assert "The numbers that they brought differ" in said(parting(found))
+
+
+def test_own_numbers_that_agree_on_shared_tokens() -> None:
+    """Then they fork as candidates of one model do."""
+    ranking = logpr.rank(
+        candidates=[
+            {"text": "ab", "token_ids": [1, 2], "token_logprobs": [-1.0, -2.0]},
+            {"text": "ac", "token_ids": [1, 3], "token_logprobs": [-1.0, -3.0]},
+        ]
+    )
+    found = logpr.explain(ranking)
+    assert found.fork is not None
+    assert (found.fork.position, found.fork.gap_at_fork) == (1, 1.0)
+    assert [bar.part for bar in found.bars] == ["shared", "fork"]
+
+
+def test_own_numbers_beside_the_models() -> None:
+    """What they came after is not known; influence needs a model that gives those numbers."""
+    model = TableModel.from_dict(MAT)
+    own = {"text": " plush rug", "token_logprobs": [-1.0, -1.1]}
+    ranking = logpr.rank("The", [" warm mat", own], model=model)
+    found = logpr.explain(ranking)
+    assert "One of them brought its own numbers" in said(parting(found))
+    with pytest.raises(QueryError, match=r"candidate 1 brought its own numbers, log Pr -2\.1"):
+        logpr.explain(ranking, model=model, influence="sentences")
+
+
+def test_why_there_is_no_fork() -> None:
+    """An empty candidate is a prefix of all; equal tokens part nowhere."""
+    model = TableModel.from_dict(ONE)
+    empty = logpr.explain(
+        logpr.rank(prompt_ids=[], candidate_ids=[[], [0, 1]], model=model, end="open")
+    )
+    assert "the gap is the tail of" in said(parting(empty))
+    same = logpr.explain(logpr.rank("", ["A", "A"], model=model))
+    assert "Their tokens are the same" in said(parting(same))
+
+
+def test_raw_sums_name_no_other_one_where_neither_leads() -> None:
+    """Equal log Pr from unequal logits: sums pick one, and there is no winner that it is not."""
+    table = {
+        "tokens": ["A", "B"],
+        "kind": "logits",
+        "rows": {"": [0.0, 0.0], "A": [0.0, 0.0], "B": [9.0, 9.0]},
+    }
+    for pair in ([[0, 0], [1, 0]], [[1, 0], [0, 0]]):
+        found = logpr.explain(ranked(table, *pair))
+        assert found.tie
+        assert said(raw(found)).startswith("Of the two, sums of raw logits would pick")
+        assert said(raw(found)).endswith("9.00 over 0.00.")
+
+
+def test_one_pass_gives_both_their_evidence() -> None:
+    """Where one has none both are asked again, so that what they share has the same numbers."""
+    lm = builtin()
+    ranking = logpr.rank("The cat sat on", [" the mat", " the rug"], model=lm, evidence=True)
+    moved = tuple(each + 1e-6 for each in ranking.candidates[0].token_logprobs or ())
+    bare = replace(
+        ranking.candidates[0],
+        top_logprob=None,
+        token_logprobs=moved,
+        logprob=math.fsum(moved),
+    )
+    both = replace(ranking, candidates=(bare, ranking.candidates[1]))
+    found = logpr.explain(both, model=lm, first=0, second=1)
+    assert total(found.bars) == pytest.approx(found.gap, abs=1e-9)
+    one, two = (score.token_logprobs for score in found.ranking.candidates)
+    assert one is not None
+    assert two is not None
+    assert one[0] == two[0]
 
 
 def test_a_merged_boundary_has_no_fork() -> None:
@@ -300,6 +413,32 @@ def test_influence_of_sentences() -> None:
         assert moved == pytest.approx(old.logprob - new.logprob, abs=1e-3)
 
 
+def test_the_last_sentence_takes_the_space_before_it() -> None:
+    """Left out it leaves no second space before candidates that begin with one."""
+    assert [part.without for part in sentences("Tim ran. Lily sat.")] == ["Lily sat.", "Tim ran."]
+    assert [part.without for part in sentences("Tim ran. Lily sat. ")] == [
+        "Lily sat. ",
+        "Tim ran. ",
+    ]
+    lm = builtin()
+    names = [" He", " She"]
+    ranking = logpr.rank("Tim ran. Lily sat.", names, model=lm, boundary="joint")
+    last = logpr.explain(ranking, model=lm, influence="sentences").influence[-1]
+    without = logpr.rank("Tim ran.", names, model=lm, boundary="joint").candidates
+    for moved, old, new in zip(last.moved, ranking.candidates, without, strict=True):
+        assert old.logprob is not None
+        assert new.logprob is not None
+        assert moved == pytest.approx(old.logprob - new.logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize(("prompt", "influence"), [("", "sentences"), ("A b.", [])])
+def test_nothing_to_leave_out(prompt: str, influence: Any) -> None:  # noqa: ANN401 - explain's own
+    """An empty prompt has no part, and no span is none."""
+    ranking = logpr.rank(prompt, ["He", "She"], model=builtin())
+    with pytest.raises(QueryError, match="there are none here; do without influence"):
+        logpr.explain(ranking, model=builtin(), influence=influence)
+
+
 def test_influence_of_spans_and_moved_spaces() -> None:
     """Given characters are left out; the prompt's last space is at the candidates' front."""
     lm = builtin()
@@ -313,10 +452,11 @@ def test_influence_of_spans_and_moved_spaces() -> None:
 
 def test_a_part_that_cannot_be_left_out_says_why() -> None:
     """Without its one sentence nothing is left to condition on, where no start token is."""
-    model = TableModel.from_dict({**MAT, "bos": None})
-    ranking = logpr.rank("The", [" warm mat", " plush rug"], model=model, bos="never")
-    (part,) = logpr.explain(ranking, model=model, influence="sentences").influence
-    assert part.moved or part.note
+    lm = builtin()
+    ranking = logpr.rank("Tim ran.", [" He", " She"], model=lm, bos="never")
+    (part,) = logpr.explain(ranking, model=lm, influence="sentences").influence
+    assert (part.moved, part.gap) == ((), None)
+    assert part.note is not None
 
 
 @pytest.mark.parametrize(
@@ -376,6 +516,8 @@ def test_decisions_of_a_file() -> None:
     )
     assert dict(found.drift)["logprob"] == pytest.approx((2 + 1 + 1) / 3)
     assert len(decisions_of(rankings, most=1).decisions) == 1
+    alone = decisions_of([logpr.rank("The", [" warm"], model=model)]).decisions[0]
+    assert math.copysign(1.0, alone.surprise or 0.0) == 1.0
     with pytest.raises(QueryError, match="no record"):
         decisions_of([])
 

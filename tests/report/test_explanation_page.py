@@ -458,6 +458,14 @@ def test_no_text_changes_a_page(text: str) -> None:
     assert embedded(explanation_page(nasty(text))).to_dict() == again
 
 
+def test_warnings_of_the_ranking_are_on_the_page() -> None:
+    """A page and a notebook show them beside the explanation's own, as every other view does."""
+    value = EVERY["pair"]
+    warned = replace(value, ranking=replace(value.ranking, warnings=("contexts_differ: so",)))
+    assert explanation(warned).count("contexts_differ: so") == 1
+    assert explanation_page(warned).count("contexts_differ: so") == 2  # once in its JSON
+
+
 def test_markup_in_a_token_is_text() -> None:
     """The script of a candidate is read and not run, also in the data that the page carries."""
     attack = "</script></title><!--<script>alert(1)</script>"

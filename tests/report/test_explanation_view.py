@@ -15,10 +15,12 @@ from rich.console import RenderableType
 
 from logpr._explain import decisions_of
 from logpr._values import Decisions
+from logpr.report.html import explanation_page
+from logpr.report.markdown import explanation as markdown
 from logpr.report.numbers import signed
 from logpr.report.terminal import decisions, explanation
 from logpr.report.texts import ISOLATE, POP
-from logpr.report.words.explanation import largest, warnings
+from logpr.report.words.explanation import largest, names, warnings
 from tests.report.explained import (
     NUMBERS,
     Numbers,
@@ -56,7 +58,9 @@ def test_worked_example() -> None:
     assert "A      -1.4119      0.0000         -1.4119  10.0000  11.4119\n" in shown
     assert "B      -2.6268     -2.0000         -0.6268  16.0000  18.6268\n" in shown
     assert "A - B  +1.2149     +2.0000         -0.7851\n" in shown
-    assert "Sums of raw logits would pick ‘␣B B’, 16.00 over 10.00: the other one.\n" in shown
+    assert (
+        "Of the two, sums of raw logits would pick ‘␣B B’, 16.00 over 10.00: the other one." in said
+    )
     assert bars_in(shown) == ["+1.000", "-1.099", "+1.314", "+1.215"]
     assert "A  ␣A│␣A│\nB  ␣B│␣B│\n" in shown
 
@@ -109,9 +113,9 @@ def test_printed_bars_are_those_of_the_value(numbers: Numbers) -> None:
     bars = largest(value)
     assert math.fsum(bar.contribution for bar in bars) == pytest.approx(value.gap, abs=1e-9)
     shown = printed(explanation(value), 120)
-    numbers = [*(bar.contribution for bar in bars), value.gap]
+    figures = [*(bar.contribution for bar in bars), value.gap]
     # A contribution under a thousandth is written as a power of ten.
-    written = [signed(number) for number in numbers]
+    written = [signed(number) for number in figures]
     assert bars_in(shown) == [text for text in written if "e" not in text]
 
 
@@ -228,6 +232,29 @@ def test_tie() -> None:
     shown = " ".join(printed(explanation(an_explanation(first, second))).split())
     assert "within the numerical noise of 0.002: neither leads." in shown
     assert "Numerical noise of the gap: 0.0020 nats." in shown
+
+
+def test_another_rule_than_log_pr_is_said() -> None:
+    """Who is first by another rule may be behind in log Pr, which is what is taken apart."""
+    words = "The ranking is by per_token; what is explained is the gap in log Pr."
+    value = of_text("x")
+    assert words not in " ".join(printed(explanation(value)).split())
+    other = replace(value, ranking=replace(value.ranking, rule="per_token"))
+    assert words in " ".join(printed(explanation(other)).split())
+    assert words.replace("_", "\\_") in markdown(other)
+    assert words in explanation_page(other)
+
+
+def test_ids_without_texts_are_cut() -> None:
+    """A sentence names a candidate of a thousand ids by the first of them."""
+    value = of_text("x")
+    bare = tuple(
+        replace(score, text=None, token_ids=(7,) * 1000) for score in value.ranking.candidates
+    )
+    cut = replace(value, ranking=replace(value.ranking, candidates=bare))
+    assert max(map(len, markdown(cut).splitlines())) < 600
+    assert "(ids 7 7" in "".join(map(str, names(cut)[0]))
+    assert len("".join(map(str, names(cut)[0]))) < 120
 
 
 def test_many_candidates() -> None:
@@ -357,6 +384,15 @@ def test_decisions() -> None:
     assert "not the label, 3 rules flip" in rows[0]
     assert "… and 2 more: --json or --html\n" in shown
     assert "builtin · float32" in shown
+
+
+def test_decisions_without_ids_and_texts() -> None:
+    """A record is called by its number from 0, and no number stands for a text."""
+    ranking = three().ranking
+    bare = tuple(replace(score, text=None) for score in ranking.candidates)
+    shown = printed(decisions(decisions_of([replace(ranking, id=None, candidates=bare)])), 80)
+    (row,) = (line for line in shown.splitlines() if "rules flip" in line)
+    assert row.split()[:3] == ["0", "–", "–"]
 
 
 def test_decisions_without_labels_count_ties() -> None:

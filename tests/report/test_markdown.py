@@ -74,14 +74,17 @@ def test_worked_example() -> None:
     text = explanation(worked_example())
     assert text.startswith("### `␣A A` beats `␣B B` by 1.215 nats (3.37×).\n")
     assert "the fork gives +1.000, the tails +0.215.\n" in text
-    assert "Sums of raw logits would pick `␣B B`, 16.00 over 10.00: the other one.\n" in text
+    assert (
+        "Of the two, sums of raw logits would pick `␣B B`, 16.00 over 10.00: the other one.\n"
+        in text
+    )
     assert cells(text, "Who is first")[0][0] == "`␣A A`"
     fall = cells(text, "Where the gap comes from")
     assert [row[1] for row in fall] == ["+1.000", "-1.099", "+1.314", "**+1.215**"]
     split = cells(text, "What decides")
-    assert split[0] == ["A", "-1.4119", "0.0000", "1.4119", "10.0000", "11.4119"]
-    assert split[1] == ["B", "-2.6268", "2.0000", "0.6268", "16.0000", "18.6268"]
-    assert split[2][1:4] == ["-1.2149", "+2.0000", "-0.7851"]
+    assert split[0] == ["A", "-1.4119", "0.0000", "-1.4119", "10.0000", "11.4119"]
+    assert split[1] == ["B", "-2.6268", "-2.0000", "-0.6268", "16.0000", "18.6268"]
+    assert split[2][1:4] == ["+1.2149", "+2.0000", "-0.7851"]
 
 
 def test_everything_is_there() -> None:

@@ -53,7 +53,10 @@ def test_worked_example(tmp_path: Path) -> None:
     assert (
         "They fork at token 1: ‘␣A’ against ‘␣B’; the fork gives +1.000, the tails +0.215." in found
     )
-    assert "Sums of raw logits would pick ‘␣B B’, 16.00 over 10.00: the other one." in found
+    assert (
+        "Of the two, sums of raw logits would pick ‘␣B B’, 16.00 over 10.00: the other one."
+        in found
+    )
     assert {"fork ‘␣A’ against ‘␣B’", "A 2 ‘␣A’", "B 2 ‘␣B’", "gap"} <= set(found)
     assert [each for each in found if each in ("+1.000", "-1.099", "+1.314", "+1.215")] == [
         "+1.000", "-1.099", "+1.314", "+1.215",

@@ -134,6 +134,22 @@ def _pair(ranking: Ranking, first: int | None, second: int | None) -> tuple[int,
 
 
 def _parts(ranking: Ranking, influence: InfluenceOf, chat: Query | None) -> list[Part]:
+    """Return what is left out, one after the other.
+
+    Raises:
+        QueryError: it is no part of such a prompt, or there is nothing to leave out.
+    """
+    found = _found(ranking, influence, chat)
+    if not found:
+        msg = (
+            "influence leaves out parts of the prompt, and there are none here; do without "
+            "influence (--influence), or rank with a prompt of text"
+        )
+        raise QueryError(msg)
+    return found
+
+
+def _found(ranking: Ranking, influence: InfluenceOf, chat: Query | None) -> list[Part]:
     if influence == "turns":
         if chat is None:
             msg = "influence='turns' leaves out turns of a chat; give it as messages="

@@ -61,8 +61,7 @@ def influence_of(
     if isinstance(base, str):
         raise QueryError(base)
     for old, new in zip(ranking.candidates, base, strict=True):
-        if old.boundary != "given":
-            check_same(old, new, ranking)
+        check_same(old, new, ranking)
     return tuple(
         _influence(part, base, row, pair) for part, row in zip(parts, rows[1:], strict=True)
     )

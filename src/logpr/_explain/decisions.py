@@ -118,7 +118,7 @@ def _decision(number: int, ranking: Ranking) -> Decision:
         margin=ranking.margin,
         noise=ranking.noise,
         tie=ranking.tie,
-        surprise=None if share is None else math.inf if share == 0 else -math.log(share),
+        surprise=None if share is None else math.inf if share == 0 else 0.0 - math.log(share),
         flips=tuple(rule for rule, who in ranking.winners if who not in (None, ranking.best)),
         right=None if label is None else label == ranking.best,
         tokens=(best.tokens, None if second is None else second.tokens),

@@ -24,17 +24,17 @@ def with_evidence(
     Raises:
         QueryError: the model gives other numbers than the ranking has.
     """
-    again = mixed([ranking.candidates[index] for index in indexes])
     wanted = [
         index
         for index in indexes
-        if (again or not _complete(ranking.candidates[index]))
-        and ranking.candidates[index].prompt_ids is not None
+        if ranking.candidates[index].prompt_ids is not None
         and ranking.candidates[index].token_ids is not None
         and ranking.candidates[index].token_logprobs is not None
     ]
-    if not wanted:
+    again = mixed([ranking.candidates[index] for index in indexes])
+    if not again and all(_complete(ranking.candidates[index]) for index in wanted):
         return ranking
+    # Both where one has to be: two passes differ by noise, and what is shared gives exactly 0.
     lm = model.refined if isinstance(model, Refining) else model
     scores = list(ranking.candidates)
     queries = [
@@ -72,6 +72,13 @@ def check_same(old: Score, new: Score, ranking: Ranking) -> None:
     room = old.noise + new.noise + _SAME * (1 + len(new.token_ids or ()))
     if abs(old.logprob - new.logprob) <= room:
         return
+    if old.boundary == "given":
+        msg = (
+            f"candidate {old.index} brought its own numbers, log Pr {old.logprob:.6g}, and this "
+            f"model gives {new.logprob:.6g}; explain with the model that they are of, or leave out "
+            f"token_logprobs and logits to have all scored by one"
+        )
+        raise QueryError(msg)
     name = None if ranking.provenance is None else ranking.provenance.model
     ranked_by = "" if name is None else f" (it was {name.model!r})"
     msg = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logpr._values import Message
 from logpr._values.explanation import ContextKind
@@ -26,18 +26,22 @@ class Part:
 
 
 def sentences(prompt: str) -> list[Part]:
-    """Return a prompt's sentences; each takes the space after it along.
+    """Return a prompt's sentences; each takes the space after it along, the last the one before.
 
     A sentence ends at a full stop, a question or an exclamation mark before a space, and at a new
     line; what stands after the last one is a part too.
     """
     cuts = [0, *(match.end() for match in _END.finditer(prompt)), len(prompt)]
     bounds = sorted(set(cuts))
-    return [
+    found = [
         _part("sentence", prompt, start, end)
         for start, end in itertools.pairwise(bounds)
         if prompt[start:end].strip()
     ]
+    if found and found[-1].end == len(prompt) and not prompt[-1].isspace():
+        # Else the space that parted them would stand before the candidates, beside their own.
+        found[-1] = replace(found[-1], without=prompt[: found[-1].start].rstrip(" "))
+    return found
 
 
 def spans(prompt: str, found: Sequence[tuple[int, int]]) -> list[Part]:

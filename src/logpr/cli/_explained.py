@@ -150,7 +150,7 @@ class Places:
 
         Raises:
             InputError: one of them cannot be written.
-        MissingExtraError: a picture is wanted, and matplotlib is not installed.
+            MissingExtraError: a picture is wanted, and matplotlib is not installed.
         """
         on_stdout = markdown == "-"
         if on_stdout and json:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import logpr
+from logpr._explain.evidence import check_same
 from logpr._values import Ranking, Score
 from logpr.cli._say import say
 from logpr.errors import InputError, QueryError, RecordError, UnknownNameError
@@ -21,8 +22,6 @@ T = TypeVar("T")
 _LISTED = 5
 _NEAR = 10_000
 """Ids that a mistyped one is compared with."""
-_SAME = 1e-4
-"""Nats per token beside the noise: what a model of other weights is always beyond."""
 
 
 def record_with_id(stream: RecordStream, wanted: str) -> Record:
@@ -161,15 +160,11 @@ def asked_anew(record: RankedRecord, model: Model, settings: logpr.Settings) -> 
 def _with_tokens(old: Score, new: Score, record: RankedRecord) -> Score:
     if old.logprob is None or old.boundary == "given" or new.logprob is None:
         return old
-    room = old.noise + new.noise + _SAME * (1 + (new.tokens or 0))
-    if not (old.logprob == new.logprob or abs(old.logprob - new.logprob) <= room):
-        told = record.ranking.provenance
-        by = "" if told is None or told.model is None else f" (it was {told.model.model!r})"
-        msg = (
-            f"{record.where}: this model gives candidate {old.index} log Pr {new.logprob:.6g}, the "
-            f"record has {old.logprob:.6g}; name the model that ranked{by}"
-        )
-        raise QueryError(msg)
+    try:
+        check_same(old, new, record.ranking)
+    except QueryError as error:
+        msg = f"{record.where}: {error}"
+        raise QueryError(msg) from error
     own = old.token_logprobs is not None and len(old.token_logprobs) == len(new.token_ids or ())
     return replace(
         old,

@@ -48,6 +48,8 @@ def _explanation(value: Explanation) -> Iterator[str]:
     yield f"- A: {_named(first)}"
     yield f"- B: {_named(second)}"
     yield from _rules(value)
+    if words.ruled(value):
+        yield from ("", _sentence(words.ruled(value)))
     yield from _waterfall(value)
     yield from _split(value)
     yield from _tokens(value)
@@ -96,8 +98,8 @@ def _split(value: Explanation) -> Iterator[str]:
         (
             name,
             fixed(score.logprob),
-            fixed(split.logit_gap_sum),
-            fixed(split.top_surprisal_sum),
+            fixed(-split.logit_gap_sum),
+            fixed(-split.top_surprisal_sum),
             fixed(split.logit),
             fixed(split.logz),
         )
@@ -105,15 +107,15 @@ def _split(value: Explanation) -> Iterator[str]:
     ]
     rows.append(
         (
-            "B's less A's",
-            signed(-value.gap, 4),
+            "A - B",
+            signed(value.gap, 4),
             signed(two.logit_gap_sum - one.logit_gap_sum, 4),
             signed(two.top_surprisal_sum - one.top_surprisal_sum, 4),
             "",
             "",
         )
     )
-    heads = ("", "log Pr", "logit_gap", "top_surprisal", "logits", "logz")
+    heads = ("", "log Pr", "-logit_gap", "-top_surprisal", "logits", "logz")
     title = "What decides: log Pr = -logit_gap - top_surprisal, summed over tokens"
     yield from _table(title, heads, "lrrrrr", rows)
 
@@ -214,7 +216,9 @@ def _bar(value: float, most: float) -> str:
 def _named(score: Score) -> str:
     if score.text is not None:
         return _code(clipped(score.text, _MOST_TEXT)) if score.text else "(empty)"
-    return ids_text(score.token_ids) if score.token_ids else f"candidate {score.index}"
+    if score.token_ids:
+        return clipped(ids_text(score.token_ids), _MOST_TEXT)
+    return f"candidate {score.index}"
 
 
 def _sentence(parts: Sentence) -> str:

@@ -91,7 +91,7 @@ def story() -> Story:
                     )
                 ),
             ),
-            (f"‘{winner}’ is the best, {fixed(max(totals), 1)} over {fixed(walked, 1)}.",),
+            (f"Of these four ‘{winner}’ is the best, {fixed(max(totals), 1)} over {fixed(walked, 1)}.",),
         ),
         Step(
             "Where the gap comes from",

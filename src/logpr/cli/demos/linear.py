@@ -139,7 +139,9 @@ def story() -> Story:
         ),
         Step(
             "What the audit says of such numbers",
-            ("The numbers of the last three tables, with their rows of logits beside them:",),
+            (
+                "Two numbers of each of the last three tables, with their rows of logits beside them:",
+            ),
             after=(found.sentence,),
         ),
     )

@@ -104,7 +104,7 @@ def story() -> Story:
                 (
                     "claimed − log Pr = −log(mass of the list), at every step. The list was "
                     f"drawn up for the first step, where it holds {percent(median(first))} of Pr "
-                    f"(median of all replies). Later it holds {percent(median(later))}."
+                    f"(median of all replies). Of a later step it holds {percent(median(later))} (median)."
                 ),
             ),
         ),
@@ -120,12 +120,14 @@ def story() -> Story:
             ),
             (
                 (
-                    f"{flips} of {records} decisions flip. The winners have {fixed(tokens[0], 1)} "
-                    f"tokens on the mean, by log Pr {fixed(tokens[1], 1)}."
+                    f"{flips} of {records} decisions flip: the four replies are of such different "
+                    f"lengths that log Pr takes a short one. The winners have "
+                    f"{fixed(tokens[0], 1)} tokens on the mean, by log Pr {fixed(tokens[1], 1)}."
                 ),
                 (
                     f"{above} of {len(steps)} steps lie above 0, so a longer reply gains where it "
-                    f"should pay: {signed(slope, 2)} nats with each further token."
+                    f"should pay: with each further token the claim rises over log Pr by "
+                    f"{fixed(slope, 2)} nats more."
                 ),
             ),
         ),

@@ -59,9 +59,7 @@ def _rules(value: Decisions, pen: Pen) -> Iterator[Text]:
 def _most_surprising(value: Decisions, pen: Pen) -> Iterator[Text]:
     shown = value.decisions[:MOST_ROWS]
     yield pen.words("The most surprising decisions: those that are disputed or wrong come first")
-    names = tuple(
-        pen.data(f"{row.number + 1}" if row.id is None else str(row.id), 16) for row in shown
-    )
+    names = tuple(pen.data(f"{row.number}" if row.id is None else str(row.id), 16) for row in shown)
     margins = [row.margin for row in shown]
     table: list[Column | TextColumn] = [
         Column("id", names, 70, right=False),
@@ -83,7 +81,7 @@ def _most_surprising(value: Decisions, pen: Pen) -> Iterator[Text]:
 
 
 def _best(row: Decision) -> str | Text:
-    return row.best if row.best is not None else Text(f"number {row.number + 1}", "dim")
+    return row.best if row.best is not None else Text(NULL, "dim")
 
 
 def _note(row: Decision) -> str:

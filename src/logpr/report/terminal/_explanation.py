@@ -41,6 +41,8 @@ def draw(value: Explanation, pen: Pen) -> Iterator[Text]:
     yield pen.sentence(words.verdict(value), "bold")
     yield pen.sentence(words.parting(value))
     yield from winner_lines(value.ranking, pen)
+    if words.ruled(value):
+        yield pen.sentence(words.ruled(value), "dim")
     yield Text()
     yield from waterfall(value, pen)
     yield from _split(value, pen)
@@ -155,6 +157,8 @@ def _influence(value: Explanation, pen: Pen) -> Iterator[Text]:
     strongest = words.strongest(value)
     if strongest:
         yield pen.sentence(strongest)
+    if len(value.influence) > 1:
+        yield pen.words("Each part is left out alone: what they move does not sum to the gap.", "dim")
     for number, part in enumerate(shown, 1):
         if part.note is not None:
             yield pen.words(f"{part.kind} {number}: {part.note}", "dim")

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from logpr._pair import outcomes
 from logpr._values import Bar, Explanation, Gap, Score
-from logpr.report.numbers import count, figure, fixed, plural, signed, times
+from logpr.report.numbers import figure, fixed, plural, signed, times
 from logpr.report.words.parts import Quoted, Sentence
 from logpr.report.words.ranking import name
 
@@ -70,13 +71,32 @@ def parting(value: Explanation) -> Sentence:
             _outcome(at.second, second, at.position),
             f"; the fork gives {_given(at.gap_at_fork)}, the tails {_given(tails)}.",
         )
-    if gap.shared:
-        longer = first if gap.tail_first else second
+    one, two = outcomes(first), outcomes(second)
+    known = first.token_logprobs is not None and second.token_logprobs is not None
+    if first.prompt_ids != second.prompt_ids or one is None or two is None or not known:
+        return _apart(first, second)
+    if gap.shared < min(len(one), len(two)):
         return (
-            "There is no fork: one begins with all of the other, and the gap is the tail of ",
-            *name(longer, value.ranking.candidates),
-            f", {signed(tails)}. Under end 'open' a prefix always leads.",
-            " Finished outputs are compared with end='stop' (--end stop).",
+            "The numbers that they brought differ on tokens that both begin with: no step is",
+            " common to them, and whole sequences are compared.",
+        )
+    if one == two:
+        return ("Their tokens are the same: there is no step at which they part.",)
+    longer = first if len(one) > len(two) else second
+    return (
+        "There is no fork: one begins with all of the other, and the gap is the tail of ",
+        *name(longer, value.ranking.candidates),
+        f", {signed(tails)}. Under end 'open' a prefix always leads.",
+        " Finished outputs are compared with end='stop' (--end stop).",
+    )
+
+
+def _apart(first: Score, second: Score) -> Sentence:
+    """Return why two have no step in common that could be known."""
+    if (first.boundary == "given") != (second.boundary == "given"):
+        return (
+            "One of them brought its own numbers, and what they came after is not known: whole",
+            " sequences are compared.",
         )
     if first.prompt_ids != second.prompt_ids:
         return (
@@ -100,10 +120,11 @@ def raw(value: Explanation) -> Sentence:
     figures = f"{fixed(max(one, two), 2)} over {fixed(min(one, two), 2)}"
     picked = first if one > two else second
     if one == two:
-        return ("Sums of raw logits would call it even: ", figures, ".")
-    same = (one > two) == (value.gap > 0)
-    words = f", {figures}" + ("." if same else ": the other one.")
-    return ("Sums of raw logits would pick ", *picked, words)
+        return ("By sums of raw logits the two are even: ", figures, ".")
+    # Where neither leads there is no other one.
+    other = not value.tie and (one > two) != (value.gap > 0)
+    words = f", {figures}" + (": the other one." if other else ".")
+    return ("Of the two, sums of raw logits would pick ", *picked, words)
 
 
 def decided(value: Explanation) -> Sentence:
@@ -119,6 +140,13 @@ def decided(value: Explanation) -> Sentence:
         f"Of the gap, {signed(farther)} is how far their tokens are from the model's favourites",
         f" (logit_gap), {signed(unsure)} how unsure the model was along the way (top_surprisal).",
     )
+
+
+def ruled(value: Explanation) -> Sentence:
+    """Return what ranks, where it is not what is taken apart, else ()."""
+    if value.ranking.rule == "logprob":
+        return ()
+    return (f"The ranking is by {value.ranking.rule}; what is explained is the gap in log Pr.",)
 
 
 def largest(value: Explanation, most: int = MOST_BARS) -> tuple[Shown, ...]:
@@ -191,12 +219,6 @@ def influence_words(value: Explanation) -> Sequence[Sentence]:
             words = f"{part.kind} {number} speaks for "
             out.append((words, *towards, f" by {fixed(abs(part.gap), 3)} nats."))
     return out
-
-
-def heading_words(value: Explanation) -> str:
-    """Return one line over all: how many candidates there are, and which two are explained."""
-    many = count(len(value.ranking.candidates))
-    return f"{many} candidates; A is number {value.first}, B number {value.second}"
 
 
 def strongest(value: Explanation) -> Sentence:

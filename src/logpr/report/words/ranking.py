@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from logpr._topk import least_spared
 from logpr._values import Ranking, Score
 from logpr.report.numbers import count, fixed, plural, probability, signed, times
-from logpr.report.texts import ids_text
+from logpr.report.texts import clipped, ids_text
 from logpr.report.words.parts import Quoted, Sentence, rule_of, unit
 
+_MOST_IDS = 80
+"""Characters of a list of ids in a sentence."""
 _STANDS = "a tie, and the input order stands."
 
 
@@ -125,7 +127,9 @@ def name(score: Score, rivals: Sequence[Score] = ()) -> Sentence:
     """Return what to call a candidate in a sentence; told apart by index from equal texts."""
     if score.text is None:
         words = f"candidate {score.index}"
-        return (words if score.token_ids is None else f"{words} ({ids_text(score.token_ids)})",)
+        if score.token_ids is None:
+            return (words,)
+        return (f"{words} ({clipped(ids_text(score.token_ids), _MOST_IDS)})",)
     if any(rival.text == score.text and rival.index != score.index for rival in rivals):
         return (Quoted(score.text), f" (candidate {score.index})")
     return (Quoted(score.text),)
