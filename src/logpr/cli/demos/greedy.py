@@ -91,7 +91,12 @@ def story() -> Story:
                     )
                 ),
             ),
-            (f"Of these four ‘{winner}’ is the best, {fixed(max(totals), 1)} over {fixed(walked, 1)}.",),
+            (
+                (
+                    f"Of these four ‘{winner}’ is the best, {fixed(max(totals), 1)} over "
+                    f"{fixed(walked, 1)}."
+                ),
+            ),
         ),
         Step(
             "Where the gap comes from",

@@ -139,9 +139,7 @@ def story() -> Story:
         ),
         Step(
             "What the audit says of such numbers",
-            (
-                "Two numbers of each of the last three tables, with their rows of logits beside them:",
-            ),
+            ("Two numbers of each of the last three tables, with their rows of logits:",),
             after=(found.sentence,),
         ),
     )

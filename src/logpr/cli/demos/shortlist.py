@@ -104,7 +104,8 @@ def story() -> Story:
                 (
                     "claimed − log Pr = −log(mass of the list), at every step. The list was "
                     f"drawn up for the first step, where it holds {percent(median(first))} of Pr "
-                    f"(median of all replies). Of a later step it holds {percent(median(later))} (median)."
+                    f"(median of all replies). Of a later step it holds {percent(median(later))} "
+                    "(median)."
                 ),
             ),
         ),

@@ -158,7 +158,8 @@ def _influence(value: Explanation, pen: Pen) -> Iterator[Text]:
     if strongest:
         yield pen.sentence(strongest)
     if len(value.influence) > 1:
-        yield pen.words("Each part is left out alone: what they move does not sum to the gap.", "dim")
+        alone = "Each part is left out alone: what they move does not sum to the gap."
+        yield pen.words(alone, "dim")
     for number, part in enumerate(shown, 1):
         if part.note is not None:
             yield pen.words(f"{part.kind} {number}: {part.note}", "dim")
