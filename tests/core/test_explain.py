@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import logpr
 from logpr import Explanation, Ranking
-from logpr._explain import decisions_of
+from logpr._explain import context, decisions_of
 from logpr._explain.parts import sentences
+from logpr._score import score_window
 from logpr._values import Bar, Score
 from logpr.errors import QueryError, WrongTypeError
 from logpr.models.base import Model
@@ -548,3 +549,24 @@ def test_two_models_are_made_one() -> None:
         None if score.provenance is None else score.provenance.model
         for score in found.ranking.candidates
     } == {first.provenance.model}
+
+
+def test_many_parts_are_scored_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt of any number of sentences is asked a window at a time, and moves the same."""
+    lm = builtin()
+    prompt = "Tom ran. Lily hid. Tom sat. Lily ate. Tom slept."
+    ranking = logpr.rank(prompt, [" Tom", " Lily"], model=lm)
+    at_once = logpr.explain(ranking, model=lm, influence="sentences").influence
+    sizes: list[int] = []
+    real = score_window
+
+    def watched(queries: list[logpr.Query], **said: Any) -> Any:  # noqa: ANN401 - as it is
+        sizes.append(len(queries))
+        return real(queries, **said)
+
+    monkeypatch.setattr(context, "WINDOW", 2)
+    monkeypatch.setattr(context, "score_window", watched)
+    by_two = logpr.explain(ranking, model=lm, influence="sentences").influence
+    assert sizes == [2, 2, 2]
+    for one, two in zip(at_once, by_two, strict=True):
+        assert one.moved == pytest.approx(two.moved, abs=1e-4)

@@ -121,7 +121,10 @@ def _pair(ranking: Ranking, first: int | None, second: int | None) -> tuple[int,
     order = [*ranking.order, *(i for i in range(size) if i not in ranking.order)]
     two = next(i for i in order if i != one) if second is None else second
     if one == two:
-        msg = f"first and second are both candidate {one}; a candidate leads another"
+        msg = (
+            f"first and second are both candidate {one}; give another index as first= (--first) or "
+            f"second= (--second)"
+        )
         raise QueryError(msg)
     for index in (one, two):
         if ranking.candidates[index].logprob is None:

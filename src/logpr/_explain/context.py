@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from logpr._explain.evidence import check_same
 from logpr._explain.parts import Part
-from logpr._score import Settings, score_window
+from logpr._score import WINDOW, Settings, score_window, windows
 from logpr._values import Candidate, Influence, Query, Ranking, Score
 from logpr.errors import InputError, QueryError
 from logpr.models.base import Model, Refining
@@ -109,8 +109,12 @@ def _candidate(score: Score) -> Candidate:
 
 
 def _scored(queries: Sequence[Query], model: Model, settings: Settings) -> list[Row]:
-    rows = score_window(queries, model=model, settings=settings)
-    return [tuple(item.score for item in row) for row in rows]
+    """Return the scores of each query, a window at a time: prompts may have many parts."""
+    return [
+        tuple(item.score for item in row)
+        for chunk in windows(queries, WINDOW)
+        for row in score_window(chunk, model=model, settings=settings)
+    ]
 
 
 def _logprobs(row: Sequence[Score]) -> list[float]:
