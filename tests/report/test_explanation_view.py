@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import RenderableType
 
+import logpr
 from logpr._explain import decisions_of
 from logpr._values import Decisions
+from logpr.models.table import TableModel
 from logpr.report.html import explanation_page
 from logpr.report.markdown import explanation as markdown
 from logpr.report.numbers import signed
@@ -163,7 +165,7 @@ def test_strips_go_on_in_further_rows() -> None:
     shown = printed(explanation(an_explanation(first, second)), 80)
     rows = [line for line in shown.splitlines() if re.match("[AB]  .*│$", line)]
     assert len(rows) == 8
-    assert "more rows: --html\n" in shown
+    assert "and more of them: --html\n" in shown
     assert all(one[3:] == two[3:] for one, two in zip(rows[::2], rows[1::2], strict=True))
 
 
@@ -187,7 +189,7 @@ def test_end_is_a_word_of_ours() -> None:
     second = a_candidate([" a", "b"], [-1.0, -2.0], index=1, ids=(0, 9), end=-0.25)
     shown = printed(explanation(an_explanation(first, second, end="stop")), 100)
     assert "They fork at token 2: END against ‘b’" in shown
-    assert "A  The a│  END│\nB  The a│b│END│\n" in shown
+    assert "A  The a│END│\nB  The a│b│  END│\n" in shown
     row = next(line for line in shown.splitlines() if line.startswith("2  END"))
     assert " ".join(row.split()) == "2 END – -0.5000 0.4000 0.1000 1.0000 3.0000 2 #9"
 
@@ -402,3 +404,25 @@ def test_decisions_without_labels_count_ties() -> None:
     assert "1 ranking by log Pr; 1 tie within numerical noise.\n" in shown
     assert "The label" not in shown
     assert "tie, 3 rules flip" in shown
+
+
+def test_the_end_stands_where_they_part() -> None:
+    """Where END is the fork it is beside the other's token there, not under the other's END."""
+    table = {
+        "tokens": ["A", "B", "."],
+        "end": ["."],
+        "kind": "probs",
+        "rows": {"": [1, 0, 0], "A": [0, 0.6, 0.4], "A B": [0, 0, 1]},
+    }
+    model = TableModel.from_dict(table)
+    ranking = logpr.rank(
+        prompt_ids=[], candidate_ids=[[0, 1], [0]], model=model, end="stop", evidence=True
+    )
+    shown = printed(explanation(logpr.explain(ranking)))
+    first = next(line for line in shown.splitlines() if line.startswith("A  ") and "END" in line)
+    second = next(line for line in shown.splitlines() if line.startswith("B  ") and "END" in line)
+    assert first.count("│") == 3
+    assert [each.strip() for each in first[3:].split("│")][1:3] == ["␣B", "END"]
+    assert [each.strip() for each in second[3:].split("│")][1:] == ["END", ""]
+    # Both begin where the fork is.
+    assert first.index("␣B") == second.index("END")

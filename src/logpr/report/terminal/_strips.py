@@ -8,7 +8,6 @@ from itertools import zip_longest
 from rich.text import Text
 
 from logpr._values import Explanation, Score
-from logpr.report.numbers import plural
 from logpr.report.scales import CLAMP, shade
 from logpr.report.terminal._pen import Pen
 from logpr.report.words.explanation import pair
@@ -46,7 +45,7 @@ def strips(value: Explanation, pen: Pen) -> Iterator[Text]:
     if pen.colour:
         yield pen.words(f"The shade is -log Pr of a token, from 0 to {CLAMP:g} nats.", "dim")
     if len(rows) > _MOST_ROWS:
-        yield pen.words(f"… and {plural(len(rows) - _MOST_ROWS, 'more row')}: --html", "dim")
+        yield pen.words("… and more of them: --html", "dim")
 
 
 def _rows(blocks: Sequence[_Block], room: int) -> list[_Block]:
@@ -66,15 +65,22 @@ def _rows(blocks: Sequence[_Block], room: int) -> list[_Block]:
 def _blocks(value: Explanation, room: int, pen: Pen) -> Iterator[_Block]:
     begin = parted(value)
     one, two = pair(value)
+    # Where END is what they part at, it stands there, and not under the other's END.
+    ends = [_end(one, pen), _end(two, pen)]
+    early = [len(score.token_logprobs or ()) <= begin for score in (one, two)]
     for segment in value.segments:
         sides = ((one, segment.first), (two, segment.second))
         left, right = (
             _fitting(score, range(max(start, begin), end), room, pen)
             for score, (start, end) in sides
         )
-        for a, b in zip_longest(left, right):
-            yield a or Text(), b or Text()
-    yield _end(one, pen), _end(two, pen)
+        for sides_here in zip_longest(left, right):
+            drawn = [side or Text() for side in sides_here]
+            for at, ended in enumerate(early):
+                if ended and not drawn[at].cell_len:
+                    drawn[at], ends[at] = ends[at], Text()
+            yield drawn[0], drawn[1]
+    yield ends[0], ends[1]
 
 
 def _fitting(score: Score, places: range, room: int, pen: Pen) -> list[Text]:
