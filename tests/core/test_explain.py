@@ -85,6 +85,7 @@ def test_worked_example_one() -> None:
     assert two.logit_gap_sum == pytest.approx(2.0, abs=1e-12)
     assert two.top_surprisal_sum == pytest.approx(0.6268, abs=5e-5)
     assert (one.logit, two.logit) == (10.0, 16.0)
+    assert found.gap_split == pytest.approx((2.0, -0.7851), abs=5e-5)
     assert [bar.part for bar in found.bars] == ["fork", "tail", "tail"]
 
 

@@ -143,6 +143,20 @@ class Explanation(Value):
     _rich_view: ClassVar[str | None] = "logpr.report.terminal:explanation"
     _html_view: ClassVar[str | None] = "logpr.report.html:explanation"
 
+    @property
+    def gap_split(self) -> tuple[float, float] | None:
+        """Return what logit_gap and top_surprisal give to the gap, which they sum to.
+
+        Above 0 they speak for the first; None without `splits`.
+        """
+        if len(self.splits) != 2:  # noqa: PLR2004 - a pair
+            return None
+        one, two = self.splits
+        return (
+            two.logit_gap_sum - one.logit_gap_sum,
+            two.top_surprisal_sum - one.top_surprisal_sum,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision(Value):

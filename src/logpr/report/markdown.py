@@ -91,9 +91,9 @@ def _waterfall(value: Explanation) -> Iterator[str]:
 
 
 def _split(value: Explanation) -> Iterator[str]:
-    if not value.splits:
+    if value.gap_split is None:
         return
-    one, two = value.splits
+    farther, unsure = value.gap_split
     rows = [
         (
             name,
@@ -105,16 +105,7 @@ def _split(value: Explanation) -> Iterator[str]:
         )
         for name, score, split in zip("AB", words.pair(value), value.splits, strict=True)
     ]
-    rows.append(
-        (
-            "A - B",
-            signed(value.gap, 4),
-            signed(two.logit_gap_sum - one.logit_gap_sum, 4),
-            signed(two.top_surprisal_sum - one.top_surprisal_sum, 4),
-            "",
-            "",
-        )
-    )
+    rows.append(("A - B", signed(value.gap, 4), signed(farther, 4), signed(unsure, 4), "", ""))
     heads = ("", "log Pr", "-logit_gap", "-top_surprisal", "logits", "logz")
     title = "What decides: log Pr = -logit_gap - top_surprisal, summed over tokens"
     yield from _table(title, heads, "lrrrrr", rows)

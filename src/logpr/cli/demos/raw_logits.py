@@ -29,9 +29,8 @@ def story() -> Story:
     )
     assert why.fork is not None, "they part at their first token"
     fork = why.fork.gap_at_fork
-    one, two = why.splits
-    farther = two.logit_gap_sum - one.logit_gap_sum
-    unsure = two.top_surprisal_sum - one.top_surprisal_sum
+    assert why.gap_split is not None, "the ranking has its evidence"
+    farther, unsure = why.gap_split
     wrong = Picked(shares(raw), tuple(map(plainly, raw)), best(raw))
     right = Picked(odds(true), logprobs(true), ranking.best)
     winner, loser = REPLIES[right.best], REPLIES[wrong.best]

@@ -65,18 +65,13 @@ def draw(value: Explanation, pen: Pen) -> Iterator[Text]:
 
 def _split(value: Explanation, pen: Pen) -> Iterator[Text]:
     """Yield the parts of both that no constant added to logits moves, and their differences."""
-    if not value.splits:
+    if value.gap_split is None:
         return
-    one, two = value.splits
     rows = [
         [score.logprob, -each.logit_gap_sum, -each.top_surprisal_sum, each.logit, each.logz]
         for score, each in zip(words.pair(value), value.splits, strict=True)
     ]
-    parts = (
-        value.gap,
-        two.logit_gap_sum - one.logit_gap_sum,
-        two.top_surprisal_sum - one.top_surprisal_sum,
-    )
+    parts = (value.gap, *value.gap_split)
     table: list[Column | TextColumn] = [labels(pen, "", ["A", "B", "A - B"])]
     heads = ("log Pr", "-logit_gap", "-top_surprisal")
     for place, head in enumerate(heads):

@@ -129,11 +129,9 @@ def raw(value: Explanation) -> Sentence:
 
 def decided(value: Explanation) -> Sentence:
     """Return what the shift-invariant split says of the gap, or () where there is none."""
-    if len(value.splits) != 2:  # noqa: PLR2004 - a pair
+    if value.gap_split is None:
         return ()
-    one, two = value.splits
-    farther = two.logit_gap_sum - one.logit_gap_sum
-    unsure = two.top_surprisal_sum - one.top_surprisal_sum
+    farther, unsure = value.gap_split
     if math.isnan(farther) or math.isnan(unsure):
         return ()  # both are impossible
     return (
