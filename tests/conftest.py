@@ -18,6 +18,7 @@ from tests import checker
 # Before logpr is imported: from here on its annotations are checked at every call, so that
 # Float64[np.ndarray, "tokens vocab"] is a fact about the array that came.
 assert "logpr" not in sys.modules, "logpr came before its import hook"
+jaxtyping.jaxtyped = checker.jaxtyped  # type: ignore[assignment]  # what the hook writes calls it
 jaxtyping.install_import_hook("logpr", f"{checker.__name__}.checked")
 
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)

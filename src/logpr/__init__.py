@@ -23,6 +23,7 @@ from logpr._values import (
     Alternative,
     AuditReport,
     Candidate,
+    CheckReport,
     Draw,
     Explanation,
     Fork,
@@ -40,10 +41,12 @@ from logpr._version import __version__
 from logpr.models._load import load
 
 if TYPE_CHECKING:
-    from logpr import auditing
+    from logpr import auditing, conformance
     from logpr._audit import audit
     from logpr._explain import explain
     from logpr.auditing._record import record
+    from logpr.conformance.parametrize import parametrize_with_checks
+    from logpr.conformance.run import check
 
 __all__ = [
     "Accuracy",
@@ -52,6 +55,7 @@ __all__ = [
     "Alternative",
     "AuditReport",
     "Candidate",
+    "CheckReport",
     "Draw",
     "Explanation",
     "Fork",
@@ -70,11 +74,14 @@ __all__ = [
     "__version__",
     "audit",
     "auditing",
+    "check",
+    "conformance",
     "errors",
     "explain",
     "length_penalty",
     "load",
     "next",
+    "parametrize_with_checks",
     "pmi",
     "rank",
     "rank_many",
@@ -88,7 +95,10 @@ __all__ = [
 _LATER = {
     "audit": "logpr._audit:audit",
     "auditing": "logpr.auditing:",
+    "check": "logpr.conformance.run:check",
+    "conformance": "logpr.conformance:",
     "explain": "logpr._explain:explain",
+    "parametrize_with_checks": "logpr.conformance.parametrize:parametrize_with_checks",
     "record": "logpr.auditing._record:record",
 }
 """A third of the package that most programs never touch: it is imported when it is asked for."""

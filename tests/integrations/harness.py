@@ -11,6 +11,7 @@ import transformers
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 
 import logpr
 from logpr.integrations.lm_eval import LogprLM
@@ -50,7 +51,12 @@ def evaluated(
 ) -> dict[str, Any]:
     """Return the harness's results, with the samples of each task."""
     found: dict[str, Any] = simple_evaluate(
-        model=model, tasks=[dict(task) for task in tasks], limit=limit, bootstrap_iters=0
+        model=model,
+        tasks=[dict(task) for task in tasks],
+        limit=limit,
+        bootstrap_iters=0,
+        # The tasks are whole; the harness would read thousands of files for the names of its own.
+        task_manager=TaskManager(include_defaults=False),
     )
     return found
 
@@ -115,7 +121,7 @@ def samples(name: str, file: Path, cache: Path, *, repeats: int) -> dict[str, An
         "output_type": "generate_until",
         "doc_to_text": "{{text}}",
         "doc_to_target": "",
-        "generation_kwargs": {"until": [], "temperature": 1.0, "max_gen_toks": 24},
+        "generation_kwargs": {"until": [], "temperature": 1.0, "max_gen_toks": 12},
         "repeats": repeats,
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
     }

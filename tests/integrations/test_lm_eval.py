@@ -175,7 +175,7 @@ def test_long_contexts_of_texts_are_cut(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_samples_are_drawn_by_the_seed() -> None:
     """Two backends of one seed write the same texts, and so does one twice; repeats differ."""
-    rows = harness.asked("generate_until", [("Once", {"temperature": 1.0, "max_gen_toks": 20})] * 2)
+    rows = harness.asked("generate_until", [("Once", {"temperature": 1.0, "max_gen_toks": 10})] * 2)
     one = harness.ours(harness.BUILTIN, seed=3)
     first = one.generate_until(rows)
     assert first == harness.ours(harness.BUILTIN, seed=3).generate_until(rows)

@@ -20,6 +20,7 @@ from logpr._values.audit import (
     ShortlistStep,
     Untested,
 )
+from logpr._values.check import CheckError, CheckFailure, CheckReport, CheckResult
 from logpr._values.explanation import (
     Bar,
     Curve,
@@ -47,6 +48,10 @@ __all__ = [
     "AuditRow",
     "Bar",
     "Candidate",
+    "CheckError",
+    "CheckFailure",
+    "CheckReport",
+    "CheckResult",
     "Correction",
     "Curve",
     "Damage",

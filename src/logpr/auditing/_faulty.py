@@ -157,14 +157,22 @@ class FaultyScorer:
         shortlists: Shortlists | None = None,
     ) -> list[list[float]]:
         """Return the step scores of each candidate, before they are put together."""
-        scene = self._scene(
-            [Query.of(prompt, candidates)], None if shortlists is None else [shortlists]
-        )
+        query = Query.of(prompt, candidates)
+        return self.many_tokens([query], shortlists=None if shortlists is None else [shortlists])[0]
+
+    def many_tokens(
+        self, queries: Sequence[Query], *, shortlists: Sequence[Shortlists] | None = None
+    ) -> list[list[list[float]]]:
+        """Return the step scores of each query's candidates, before they are put together."""
+        scene = self._scene(queries, shortlists)
         everyone = [case.number for case in scene.cases]
         found = step_scores(scene, self._declared, Trial(self._pipeline), everyone)
         known = np.array([number in found for number in everyone])
         self._require(known, scene)
-        return [list(found[number].values) for number in everyone]
+        out: list[list[list[float]]] = [[] for _ in queries]
+        for case in scene.cases:
+            out[case.record].append(list(found[case.number].values))
+        return out
 
     def _scene(self, queries: Sequence[Query], shortlists: Sequence[Shortlists] | None) -> Scene:
         rows = [

@@ -18,25 +18,31 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from logpr._values import (
     AuditReport,
     AuditRow,
+    CheckReport,
     Decisions,
     Explanation,
     NextToken,
     Ranking,
     Score,
+    Value,
 )
 from logpr.report import charts, explaining, numbers, scales
 from logpr.report.texts import clipped, ids_text, prose, visible
 from logpr.report.words import audit as audit_words
+from logpr.report.words import check as check_words
 from logpr.report.words import evidence as evidence_words
 from logpr.report.words import explanation as explanation_words
 from logpr.report.words import ranking as ranking_words
 from logpr.report.words import score as score_words
 from logpr.report.words.parts import heading, meaning, source
+from logpr.report.words.replay import again
 from logpr.report.words.step import notes
 
 __all__ = [
     "audit",
     "audit_page",
+    "check",
+    "check_page",
     "decisions",
     "decisions_page",
     "explanation",
@@ -67,6 +73,10 @@ _WHOLE = {
 Those after `first` are folded, after `standing` the computations that reproduce the claims too.
 """
 
+_FEW = {"failures": 5, "errors": 2, "notes": 5, "results": 100}
+_MANY = {"failures": 200, "errors": 50, "notes": 100, "results": 1000}
+"""How many of each a check's fragment and page show at most."""
+
 
 def audit(value: AuditReport) -> str:
     """Return the verdict, the decisions that flip, the most telling rows and the formula."""
@@ -80,8 +90,6 @@ def audit_page(value: AuditReport) -> str:
     hundred entries are shown and the rest are counted; all stand in the report's JSON at its end,
     where that has no more than 2,000,000 characters.
     """
-    # Escaped to ASCII, so that no character of it acts on the page, and half a pair can be stored.
-    report = json.dumps(value.to_dict(), allow_nan=False)
     drifts = () if value.damage is None else value.damage.drifts
     return _render(
         "audit_page.html.j2",
@@ -91,9 +99,22 @@ def audit_page(value: AuditReport) -> str:
         masses=charts.masses(value.shortlist),
         width=charts.WIDTH,
         height=charts.HEIGHT,
-        json=report if len(report) <= _MOST_JSON else None,
-        json_size=len(report),
+        **_repeated(value),
     )
+
+
+def check(value: CheckReport) -> str:
+    """Return the verdict, the first broken laws and errors, and the outcome of every check."""
+    return _render("check.html.j2", report=value, most=_FEW)
+
+
+def check_page(value: CheckReport) -> str:
+    """Return a whole check as one HTML document that needs no other file.
+
+    It runs no script and loads nothing, and its policy forbids both. The report stands in it as
+    JSON, where that has no more than 2,000,000 characters.
+    """
+    return _render("check_page.html.j2", report=value, most=_MANY, **_repeated(value))
 
 
 def explanation(value: Explanation) -> str:
@@ -149,6 +170,13 @@ def score(value: Score) -> str:
         tokens=list(zip(names, logprobs, strict=False))[:MOST_TOKENS],
         hidden=max(0, len(logprobs) - MOST_TOKENS),
     )
+
+
+def _repeated(value: Value) -> dict[str, object]:
+    """Return a value as JSON for its own page, or only how long that is."""
+    # Escaped to ASCII, so that no character of it acts on the page, and half a pair can be stored.
+    written = json.dumps(value.to_dict(), allow_nan=False)
+    return {"json": written if len(written) <= _MOST_JSON else None, "json_size": len(written)}
 
 
 def _audited(value: AuditReport, most: dict[str, int]) -> dict[str, object]:
@@ -216,7 +244,9 @@ def _environment() -> Environment:
     )
     environment.filters.update(drawn=_drawn, said=_said)
     environment.globals.update(
+        again=again,
         audit=audit_words,
+        checked=check_words,
         clamp=scales.CLAMP,
         count=numbers.count,
         evidence=evidence_words,

@@ -12,6 +12,7 @@ from functools import partial
 from logpr._values import (
     AccuracyReport,
     AuditReport,
+    CheckReport,
     Decisions,
     Explanation,
     NextToken,
@@ -23,6 +24,7 @@ from logpr.report.demo import Story
 from logpr.report.terminal import (
     _accuracy,
     _audit,
+    _check,
     _decisions,
     _demo,
     _explanation,
@@ -39,6 +41,7 @@ __all__ = [
     "RankingsTally",
     "accuracy",
     "audit",
+    "check",
     "decisions",
     "explanation",
     "next_token",
@@ -59,6 +62,11 @@ def accuracy(value: AccuracyReport) -> View:
 def audit(value: AuditReport) -> View:
     """Return the verdict on claimed numbers, what they did to the decisions, and the evidence."""
     return View(partial(_audit.draw, value))
+
+
+def check(value: CheckReport) -> View:
+    """Return which laws a scorer breaks, each with its smallest case, and what was not judged."""
+    return View(partial(_check.draw, value))
 
 
 def decisions(value: Decisions) -> View:

@@ -1,0 +1,1 @@
+"""What is checked: Python callables, factories, commands, endpoints."""
