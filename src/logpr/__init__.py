@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from logpr._explain import explain
     from logpr.auditing._record import record
     from logpr.conformance.parametrize import parametrize_with_checks
-    from logpr.conformance.run import check
+    from logpr.conformance.checking import check
 
 __all__ = [
     "Accuracy",
@@ -95,7 +95,7 @@ __all__ = [
 _LATER = {
     "audit": "logpr._audit:audit",
     "auditing": "logpr.auditing:",
-    "check": "logpr.conformance.run:check",
+    "check": "logpr.conformance.checking:check",
     "conformance": "logpr.conformance:",
     "explain": "logpr._explain:explain",
     "parametrize_with_checks": "logpr.conformance.parametrize:parametrize_with_checks",

@@ -141,3 +141,42 @@ def test_the_page_counts_no_token_of_a_window(
     later = [one.truth(ids[at - 7 : at], ids[at : at + 1]).logprob for at in range(8, len(ids))]
     assert page == pytest.approx(-first, abs=1e-4)
     assert whole == pytest.approx(-first - sum(later), abs=1e-3)
+
+
+def test_nothing_is_left_of_a_merged_candidate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """minicons: a sum over no token, and a mean over none."""
+    pinned("minicons")
+    _, out = printed("minicons_no_token", "toy", tmp_path, capsys)
+    assert "summed [0.0] and by default [nan]" in out
+
+
+def test_an_empty_prefix_reads_other_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """minicons: what it says of a text by itself is the closed form, behind an empty prefix not."""
+    pinned("minicons")
+    numbers, _ = printed("minicons_empty_prefix", "startless", tmp_path, capsys)
+    ids = toy("startless").pieces.encode("dab")
+    assert numbers[1] == pytest.approx(toy("startless").truth(ids[:1], ids[1:]).logprob, abs=1e-9)
+    assert abs(numbers[0] - numbers[1]) > 1
+
+
+def test_surprisals_are_low_by_the_end_tokens_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """surprisal: what is missing is −log(1 − Pr(end)), and −log Pr is the closed form."""
+    pinned("surprisal", "transformers")
+    (given, whole, share), _ = printed("surprisal_end_token", "startless", tmp_path, capsys)
+    one = toy("startless")
+    truth = one.truth((one.pieces.start_id,), one.pieces.encode("d")).logprob
+    assert whole == pytest.approx(-truth, abs=1e-4)
+    assert whole - given == pytest.approx(share, abs=1e-4)
+
+
+def test_two_start_tokens_are_fed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """surprisal: by default, where the tokenizer adds one."""
+    pinned("surprisal")
+    _, out = printed("surprisal_two_start_tokens", "toy", tmp_path, capsys)
+    assert "['<s>', '<s>', 'd', 'ab']" in out

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -274,8 +274,9 @@ def between(url: str, change: Change, *, models: Json = None) -> Iterator[str]:
             data = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with suppress(ConnectionError):  # whoever asked has given up
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *arguments: Json) -> None:
             pass
@@ -310,6 +311,11 @@ def no_lists(body: Body, answer: Body) -> Json:
     return answer
 
 
+def breaks_at_lists(body: Body, answer: Body) -> Json:
+    """Break at several prompts without a word, as llama-cpp-python's server does."""
+    return (500, {"error": {"message": ""}}) if isinstance(body["prompt"], list) else answer
+
+
 def counted_offsets(body: Body, answer: Body) -> Json:
     """Count the start token's own letters in text_offset, as vLLM does."""
     del body
@@ -324,6 +330,15 @@ def silent_start(body: Body, answer: Body) -> Json:
     del body
     for choice in answer["choices"]:
         choice["logprobs"]["tokens"][0] = ""
+    return answer
+
+
+def marked_spaces(body: Body, answer: Body) -> Json:
+    """Name spaces as SentencePiece does; `text_offset` alone says where a token stands."""
+    del body
+    for choice in answer["choices"]:
+        said = choice["logprobs"]
+        said["tokens"] = [name.replace(" ", "\u2581") for name in said["tokens"]]
     return answer
 
 
@@ -363,7 +378,17 @@ def only_listed(body: Body, answer: Body) -> Json:
 
 
 @pytest.mark.parametrize(
-    "change", [no_zero, no_lists, counted_offsets, silent_start, endless_zero, turned]
+    "change",
+    [
+        no_zero,
+        no_lists,
+        breaks_at_lists,
+        counted_offsets,
+        silent_start,
+        marked_spaces,
+        endless_zero,
+        turned,
+    ],
 )
 def test_servers_that_do_it_otherwise(url: str, change: Change) -> None:
     """Whatever a server refuses, adds or spells otherwise, the numbers are the closed form's."""
@@ -372,6 +397,16 @@ def test_servers_that_do_it_otherwise(url: str, change: Change) -> None:
             found = scores(other, prompt, "dd", "b", "cab", boundary="joint")
             wanted = [truth(prompt, each) for each in ("dd", "b", "cab")]
             assert found == pytest.approx(wanted, abs=1e-9)
+
+
+def spaceless(body: Body, answer: Body) -> Json:
+    """Name and count tokens without their spaces, so that their places are wrong."""
+    del body
+    for choice in answer["choices"]:
+        said = choice["logprobs"]
+        names = said["tokens"] = [name.strip(" ") for name in said["tokens"]]
+        said["text_offset"] = [sum(map(len, names[1:n])) for n in range(len(names))]
+    return answer
 
 
 def chat_only(body: Body, answer: Body) -> Json:
@@ -428,6 +463,38 @@ def test_servers_that_err(url: str, change: Change, kind: str, says: str) -> Non
     assert found.kind == kind
     assert says in found.message
     assert not found.refusal
+
+
+def lost_characters(body: Body, answer: Body) -> Json:
+    """Name parts of characters as nothing, and the first token's start none, as llama.cpp does."""
+    del body
+    for choice in answer["choices"]:
+        said = choice["logprobs"]
+        said["tokens"] = [name if name.isascii() else "" for name in said["tokens"][1:]]
+        said["text_offset"] = said["text_offset"][1:]
+        said["token_logprobs"] = [None, *said["token_logprobs"][2:]]
+    return answer
+
+
+def test_text_offset_decides_where_names_are_lost() -> None:
+    """A first token of the text is no start token, though it has no log-probability either."""
+    of = toy("bytes")
+    with endpoint(of) as url, between(url, lost_characters, models=MODELS) as other:
+        for prompt, candidate in (("caf", "é 😀"), ("a", "b"), ("c", "d日本")):
+            wanted = of.truth(*of.read(prompt, candidate, policy="joint")).logprob
+            found = scores(other, prompt, candidate, boundary="joint")
+            assert found == pytest.approx([wanted], abs=1e-9)
+
+
+MODELS = {"data": [{"id": "toy:bytes"}]}
+
+
+def test_places_that_are_none_are_refused(url: str) -> None:
+    """A sum over other tokens than the candidate's would be silent."""
+    with between(url, spaceless) as other:
+        found = error(other, "a c b", "dd", boundary="joint")
+    assert found.kind == "wrong_shape"
+    assert "text_offset puts" in found.message
 
 
 def test_prompt_logprobs_where_nothing_is_echoed(url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from logpr.conformance.laws import LAWS
 from logpr.conformance.matrix import CORRECT, MatrixRow, idle, matrix_row
 from logpr.conformance.mutants import HABITS, Mutant, mutants, zoo_mutants
 
+ROOT = Path(__file__).parents[2]
 EVERY = {mutant.id: mutant for mutant in mutants()}
 
 NEAREST = {
@@ -81,6 +84,15 @@ def test_every_fault_is_killed(mutant: Mutant) -> None:
     assert killed
     assert NEAREST.get(mutant.id, killed[0]) in killed
     assert "error" not in row(mutant.id).outcomes.values()
+
+
+def test_the_pages_say_what_was_found() -> None:
+    """docs/kill-matrix.json, which the pages are made of, holds these very outcomes."""
+    kept = json.loads((ROOT / "docs" / "kill-matrix.json").read_text())
+    for said in kept["rows"]:
+        found = row(said["id"]).outcomes
+        assert found == {check: said.get(check, "passed") for check in kept["checks"]}, said["id"]
+    assert [said["id"] for said in kept["rows"]] == [CORRECT.id, *EVERY]
 
 
 def test_no_check_idles() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,17 @@ def made(make: Any, check: str, **options: Any) -> Check:  # noqa: ANN401 - a st
 def lengths(prompt: str, candidates: Sequence[str]) -> list[float]:  # noqa: ARG001
     """Score by length: nothing that a law holds for."""
     return [-float(len(candidate)) for candidate in candidates]
+
+
+def noisy(size: float) -> Callable[[str, Sequence[str]], list[float]]:
+    """Return a scorer whose every other call is off by so many nats."""
+    calls = itertools.count()
+
+    def score(prompt: str, candidates: Sequence[str]) -> list[float]:
+        moved = size * (next(calls) % 2)
+        return [each + moved for each in lengths(prompt, candidates)]
+
+    return score
 
 
 def test_every_check_of_every_scorer_has_an_id() -> None:
@@ -140,27 +152,21 @@ def test_what_does_not_apply_is_skipped(scorer: Callable[..., Any], check: str, 
 
 def test_what_is_blocked_is_skipped() -> None:
     """A check whose prerequisite failed is skipped, and says which."""
-    with pytest.raises(pytest.skip.Exception, match="blocked: oracle failed"):
-        made(MAKES["mean"], "empty_inputs")()
+    with pytest.raises(pytest.skip.Exception, match="blocked: repeat failed"):
+        checks({"it": noisy(0.1)}, only=["chain_rule"])["it-chain_rule"]()
 
 
 def test_what_noise_hides_is_skipped() -> None:
     """A check that noise leaves open is skipped, with the size of the noise."""
-    turn = [0]
-
-    def noisy(prompt: str, candidates: Sequence[str]) -> list[float]:
-        turn[0] += 1
-        return [score + 0.01 * (turn[0] % 2) for score in lengths(prompt, candidates)]
-
     with pytest.raises(pytest.skip.Exception, match="inconclusive: the scorer's own noise"):
-        checks({"it": noisy}, only=["chain_rule"])["it-chain_rule"]()
+        checks({"it": noisy(0.01)}, only=["chain_rule"])["it-chain_rule"]()
 
 
 def test_an_expected_failure_is_xfailed() -> None:
     """Its reason is the one that was given."""
-    check = made(MAKES["mean"], "chain_rule", expected_failures={"chain_rule": "mean, issue 3"})
-    with pytest.raises(pytest.xfail.Exception, match=r"^mean, issue 3$"):
-        check()
+    found = checks([lengths], only=["prompt_used"], expected_failures={"prompt_used": "issue 3"})
+    with pytest.raises(pytest.xfail.Exception, match=r"^issue 3$"):
+        found["lengths-prompt_used"]()
 
 
 def test_a_stale_expected_failure_fails() -> None:
@@ -207,16 +213,17 @@ def test_expected_failures_may_depend_on_the_scorer() -> None:
     """A function is asked for each scorer's reasons."""
 
     def reasons(scorer: object) -> Mapping[str, str]:
-        return {"chain_rule": "a mean"} if scorer is MAKES["mean"] else {}
+        return {"prompt_used": "lengths only"} if scorer is lengths else {}
 
     found = checks(
-        factories={"good": toy_scorer, "mean": MAKES["mean"]},
-        only=["chain_rule"],
+        {"known": lengths, "unknown": noisy(0.0)},
+        only=["prompt_used"],
         expected_failures=reasons,
     )
-    found["good-chain_rule"]()
-    with pytest.raises(pytest.xfail.Exception, match="a mean"):
-        found["mean-chain_rule"]()
+    with pytest.raises(pytest.xfail.Exception, match="lengths only"):
+        found["known-prompt_used"]()
+    with pytest.raises(AssertionError, match=r"^prompt_used \(MUST\)"):
+        found["unknown-prompt_used"]()
 
 
 def test_a_convention_is_xfailed() -> None:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from logpr.conformance.declares import Declares
     from logpr.conformance.exports import toy_scorer
     from logpr.conformance.laws import LAWS, Law
+    from logpr.conformance.parametrize import Check
     from logpr.conformance.toy.export import write_folder, write_table
 
-__all__ = ["LAWS", "Declares", "Law", "toy_scorer", "write_folder", "write_table"]
+__all__ = ["LAWS", "Check", "Declares", "Law", "toy_scorer", "write_folder", "write_table"]
 
 _ROOMS = {
+    "Check": "logpr.conformance.parametrize",
     "LAWS": "logpr.conformance.laws",
     "Declares": "logpr.conformance.declares",
     "Law": "logpr.conformance.laws",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from logpr._types import Bos, End
 from logpr.conformance.toy.export import toy_of
@@ -10,7 +11,7 @@ from logpr.conformance.toy.oracle import Policy
 
 
 def toy_scorer(
-    model_folder: str,
+    model_folder: str | Path,
     *,
     end: End = "open",
     policy: Policy = "separate",

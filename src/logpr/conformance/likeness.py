@@ -147,6 +147,8 @@ class Likenesses:
             if predicted is None or _alike(predicted, call, near) < len(call):
                 return None
             size += sum(len(each.answer.scores) for each in call)
+        if size < _LEAST:
+            return None  # one number is given by too many formulas
         return Likeness(tuple(name for name, _ in faults), size, size)
 
     def _predicted(

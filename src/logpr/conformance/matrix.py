@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from logpr._values.check import CheckOutcome
+from logpr.conformance.checking import check
 from logpr.conformance.exports import toy_scorer
 from logpr.conformance.laws import LAWS
 from logpr.conformance.mutants import Mutant, mutants
-from logpr.conformance.run import check
 
 CORRECT = Mutant(id="correct", about="the closed form", make=toy_scorer)
 """The scorer that breaks no law."""

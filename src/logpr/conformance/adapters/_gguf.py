@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from logpr.errors import MissingExtraError
+
 _PARTS = {
     "attn_norm": "ln_1",
     "attn_qkv": "attn.c_attn",
@@ -36,9 +38,14 @@ def write_gguf(folder: Path, file: Path) -> Path:
         file: to be written.
 
     Raises:
+        MissingExtraError: the package gguf is not installed.
         ValueError: the model is no GPT-2.
     """
-    import gguf
+    try:
+        import gguf
+    except ImportError as error:
+        msg = f"llama.cpp reads GGUF files, and {error.name} writes them: pip install gguf"
+        raise MissingExtraError(msg) from error
 
     config = _json(folder / "config.json")
     if config["model_type"] != "gpt2":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from jaxtyping import Int64
 
 from logpr._score import score_many
 from logpr._values import Query
@@ -134,9 +135,9 @@ def _write_logits(of: Toy, asked: Sequence[tuple[Ids, Ids]], path: Path) -> Path
     return path
 
 
-def _flat(parts: Sequence[Ids]) -> np.ndarray:
+def _flat(parts: Sequence[Ids]) -> Int64[np.ndarray, " tokens"]:
     return np.array([token for part in parts for token in part], dtype=np.int64)
 
 
-def _cuts(parts: Sequence[Ids]) -> np.ndarray:
+def _cuts(parts: Sequence[Ids]) -> Int64[np.ndarray, " cuts"]:
     return np.cumsum([0, *map(len, parts)], dtype=np.int64)

@@ -21,6 +21,9 @@ Smaller: TypeAlias = Callable[[Case], Iterator[Case]]
 
 _TRIES = 400
 
+MOVED = 1e-6
+"""Nats a token by which a score of a scorer's own model has moved: what float32 can tell."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:

@@ -7,15 +7,12 @@ from dataclasses import replace
 
 from logpr.conformance.bench import Ask, Bench, CannotJudgeError, Compared
 from logpr.conformance.case import OWN, Case, Part
-from logpr.conformance.laws._law import Drawing, Law, equal, require_room
+from logpr.conformance.laws._law import MOVED, Drawing, Law, equal, require_room
 from logpr.conformance.targets.base import ScorerError
 from logpr.conformance.toy.weights import CONTEXT
 
 _SEEN = 0.05
 """Nats by which the last prompt token has to move a score of the toy to make a case."""
-
-_MOVED = 1e-6
-"""Nats a token by which it has to move a score of another model: what float32 can tell."""
 
 
 def _model(bench: Bench) -> str:
@@ -77,7 +74,7 @@ def check_prompt_used(bench: Bench, case: Case) -> Iterator[Compared]:
     floor = bench.floor(case.model, size)
     # A trained model may hardly look at a rare token: of its own numbers all that is more than
     # noise is a difference.
-    least = bench.tolerance(case.model, size) if case.model != OWN else max(floor, _MOVED * size)
+    least = bench.tolerance(case.model, size) if case.model != OWN else max(floor, MOVED * size)
     yield Compared(
         f"{words[1]}, which is to differ from {words[0]}",
         scored[1][0].total,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from logpr.conformance.alphabet import Words
 from logpr.conformance.bench import Bench, Compared
 from logpr.conformance.case import OWN, Case
-from logpr.conformance.laws._law import Drawing, Law, equal
+from logpr.conformance.laws._law import MOVED, Drawing, Law, equal
 from logpr.conformance.targets.base import ScorerError
 
 _SIGNS = (
@@ -136,14 +136,15 @@ def check_byte_round_trip(bench: Bench, case: Case) -> Iterator[Compared]:
     one, other = bench.score(case.model, x, first, second)
     words = [bench.words(case.model, x, part) for part in (first, second)]
     size = max(len(first), len(second)) + 1
+    floor = bench.floor(case.model, size)
     yield Compared(
         f"{words[1]}, which is to differ from {words[0]}",
         other.total,
         one.total,
-        bench.tolerance(case.model, size),
+        max(floor, MOVED * size),
         relation="!=",
         effect=0.01 * size,
-        floor=bench.floor(case.model, size),
+        floor=floor,
     )
 
 

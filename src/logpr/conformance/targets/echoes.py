@@ -11,6 +11,9 @@ from logpr.conformance.targets.base import ScorerError
 from logpr.conformance.targets.reading import shown
 from logpr.conformance.toy import Policy
 
+_SPACES = " \n\t\u2581\u0120\u010a"
+"""What a token's name may begin with in place of a space or a newline."""
+
 _PARTIAL = "bytes:"
 """What the name of a token that ends inside a character begins with."""
 
@@ -79,13 +82,10 @@ def text_echo(choice: dict[str, Any], text: str) -> Echo:
         begins = [max(0, end - lead) for end in (0, *accumulate(map(len, names[:-1])))]
     elif str(choice.get("text", "")).startswith(text) and offsets is not None:
         begins = offsets
-        if (
-            len(names) > 1
-            and logprobs[0] is None
-            and begins[1] == lead
-            and _spelled(names[0], text)
-        ):
+        if len(names) > 1 and begins[1] == lead and not text.startswith(names[0]):
+            # Counted from the start token's own letters on.
             begins = [max(0, each - lead) for each in begins]
+        _require_places(names, begins, text)
     else:
         raise NotEchoedError
     begins = begins[: len(names)]
@@ -94,6 +94,19 @@ def text_echo(choice: dict[str, Any], text: str) -> Echo:
         # A start token, or nothing that was asked for.
         kept = int(bool(names) and logprobs[0] is None)
     return _echo(names[:kept], begins[:kept], logprobs[:kept], text)
+
+
+def _require_places(names: Sequence[str], begins: Sequence[int], text: str) -> None:
+    """Refuse places that are no places in the text, as of tokens counted without their spaces.
+
+    Plain words tell; how a server names spaces and parts of characters is its own affair.
+    """
+    for name, begin in zip(names, begins, strict=True):
+        word = name.lstrip(_SPACES)
+        if begin < len(text) and word.isascii() and word.isalnum():
+            there = text[begin:]
+            if not there.lstrip(_SPACES).startswith(word):
+                _wrong(f"text_offset puts {shown(name)} at {begin}, where {shown(there)} stands")
 
 
 def ids_echo(choice: dict[str, Any], size: int) -> Echo:

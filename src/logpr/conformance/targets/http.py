@@ -154,9 +154,10 @@ class Served:
         try:
             return self._echoed(prompts)
         except ScorerError as error:
-            if len(prompts) == _SINGLE or not error.refusal:
+            if len(prompts) == _SINGLE or error.kind != "raised" or error.fatal:
                 raise
-            # Which of them it refuses, or whether it takes no lists, is seen from each alone.
+            # Which of them it refuses, or whether it takes no lists, is seen from each alone: some
+            # servers break at a list, and say nothing of it.
             out = self._one_by_one(prompts)
             self._lists = False
             return out
