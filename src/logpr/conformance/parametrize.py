@@ -9,7 +9,7 @@ import functools
 import importlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeAlias, final
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, final
 
 from logpr._values.check import CheckFailure, CheckReport, CheckResult
 from logpr.conformance.adapters import ADAPTERS
@@ -28,6 +28,8 @@ Should: TypeAlias = Literal["xfail", "fail"]
 
 Reasons: TypeAlias = Mapping[str, str]
 """Why checks fail, by their ids."""
+
+_Test = TypeVar("_Test", bound=Callable[..., object])
 
 FACTORY = "factory:"
 """Stands before the name of a factory, where all is said in one word."""
@@ -191,7 +193,7 @@ def parametrize_with_checks(
     seed: int = 0,
     time_limit: float = TIME_LIMIT,
     should: Should = "xfail",
-) -> Callable[[Any], Any]:
+) -> Callable[[_Test], _Test]:
     """Return a decorator that makes a test for each scorer and check; its argument is `check`.
 
     >>> import logpr
@@ -256,8 +258,7 @@ def parametrize_with_checks(
             should=should,
         )
         params += [pytest.param(check, id=check.id) for check in suite.checks(ids)]
-    decorator: Callable[[Any], Any] = pytest.mark.parametrize("check", params)
-    return decorator
+    return pytest.mark.parametrize("check", params)
 
 
 def suite_named(
