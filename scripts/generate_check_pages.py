@@ -267,7 +267,7 @@ def matrix_page(rows: Sequence[MatrixRow]) -> str:
         rows: of the correct scorer and of every mutant, as `kill_matrix` returns them.
     """
     parts = [fragment("_matrix"), summary(rows) + "\n", fragment("_matrix_how")]
-    lines = ["## Checks", "", "| | check | kills | what no other check kills |", "|---|---|---|---|"]
+    lines = ["## Checks", "", "| | check | kills | alone |", "|---|---|---|---|"]
     for number, name in enumerate(LAWS, 1):
         only = ", ".join(link(row.mutant) for row in alone(name, rows))
         lines.append(f"| {number} | {of_check(name)} | {len(kills(name, rows))} | {only} |")
