@@ -28,6 +28,8 @@ _SIGNS = (
     "e\u0301",
 )
 _FIRST_ID, _LAST_ID = 3, 200
+_FEWEST = 2
+"""Ids that a vocabulary has: of one, no two cases differ."""
 
 
 @runtime_checkable
@@ -141,8 +143,9 @@ class Ids:
     """
 
     def __init__(self, size: int | None) -> None:
-        last = _LAST_ID if size is None else min(size, _LAST_ID)
-        self.plain: Part = tuple(range(min(_FIRST_ID, last - 1), last))
+        last = _LAST_ID if size is None or size < _FEWEST else min(size, _LAST_ID)
+        # The first are special in many vocabularies, but a tiny one has no others.
+        self.plain: Part = tuple(range(_FIRST_ID if last > 2 * _FIRST_ID else 0, last))
 
     def prompt(self, part: Part) -> tuple[int, ...]:
         """Return the ids."""

@@ -56,7 +56,7 @@ class Case:
         except ValueError:
             msg = (
                 f"{text!r} is no case's id; give one as a report prints it, such as "
-                f"chain_rule/toy/9.0/5/2"
+                f"chain_rule/toy/9.0/5/2@0"
             )
             raise QueryError(msg) from None
 

@@ -69,12 +69,15 @@ def check(
     Raises:
         UnknownNameError: no check has that id, or nothing of that name is declared.
         WrongTypeError: no scorer was given, or both.
-        QueryError: no case has that id.
+        QueryError: no case has that id, or no check is left to run.
     """
     said = declares if isinstance(declares, Declares) else Declares.of(dict(declares or {}))
     target = target_of(scorer, factory, said, time_limit=time_limit, name=name)
     options = Options(expected_failures=dict(expected_failures or {}), seed=seed, explain=explain)
     chosen = selected(only, skip, options.expected_failures)
+    if not chosen and replay is None:
+        msg = "no check is left to run: what only= names, skip= leaves out; leave one of them out"
+        raise QueryError(msg)
     started = time.monotonic()
     with Bench(target, said, architecture) as bench:
         run = Run(bench, options)

@@ -14,8 +14,9 @@ from logpr.errors import QueryError, UnknownNameError
 Aggregate: TypeAlias = Literal["sum", "mean"]
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16", "float16"]
 
-TOLERANCE: dict[str, float] = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 0.05, "float16": 0.01}
-"""Nats allowed for one token on the suite's own models."""
+TOLERANCE: dict[str, float] = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 0.5, "float16": 0.07}
+"""Nats allowed for one token on the suite's own models; of half precision, somewhat more than
+transformers' worst over thousands of their tokens (0.43 and 0.06)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,9 @@ _OF_PAIRS = 8
 _NEAR = 8
 """Tokens whose rounding a reproduced number may be off by."""
 
+_NEAREST = 0.1
+"""Nats by which it may be off at most: within what half precision is allowed, all look alike."""
+
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
@@ -114,7 +117,7 @@ class Likenesses:
         for model in dict.fromkeys(each.model for each in heard if each.model != OWN):
             calls = _calls([each for each in heard if each.model == model])
             predicted = [self._predicted(model, call, ()) for call in calls]
-            near = self.bench.tolerance(model, _NEAR)
+            near = min(_NEAREST, self.bench.tolerance(model, _NEAR))
             wrong = [
                 0 if mine is None else len(call) - _alike(mine, call, near)
                 for mine, call in zip(predicted, calls, strict=True)
@@ -140,7 +143,7 @@ class Likenesses:
         self, model: str, calls: Sequence[Sequence[Heard]], faults: Faults
     ) -> Likeness | None:
         """Return the likeness where a computation gives all these numbers too."""
-        near = self.bench.tolerance(model, _NEAR)
+        near = min(_NEAREST, self.bench.tolerance(model, _NEAR))
         size = 0
         for call in calls:
             predicted = self._predicted(model, call, faults)

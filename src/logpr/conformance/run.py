@@ -9,7 +9,7 @@ from typing import final
 
 from logpr._values.check import CheckError, CheckFailure, CheckOutcome, CheckResult
 from logpr.conformance.bench import Bench, CannotJudgeError, Compared, Heard
-from logpr.conformance.case import Case
+from logpr.conformance.case import OWN, Case
 from logpr.conformance.declares import Declares
 from logpr.conformance.laws import LAWS, Drawing, Law
 from logpr.conformance.laws._law import where
@@ -19,6 +19,9 @@ from logpr.conformance.targets.base import ScorerError, Target
 from logpr.conformance.targets.called import Called, Made
 from logpr.conformance.toy import VARIANTS
 from logpr.errors import UnknownNameError, WrongTypeError
+
+_NOISE = "repeat"
+"""The check that measures a scorer's noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +88,16 @@ class Run:
         return self._results[name]
 
     def replay(self, case: Case) -> CheckResult:
-        """Return what one case says, alone.
-
-        Raises:
-            QueryError: the law has no such case, or cannot be judged on it.
-        """
+        """Return what one case says, alone; of a scorer's own numbers, beside the noise in them."""
         law = LAWS[case.check]
         self._dead = None
-        outcome, why, tried = self._judged(law, [case])
+        lacking = self._lacking(law)
+        if lacking is not None:
+            outcome, why, tried = self._without(lacking)
+        else:
+            if case.model == OWN and case.check != _NOISE:
+                self.result(_NOISE)
+            outcome, why, tried = self._judged(law, [case])
         return CheckResult(
             check=law.id,
             severity=law.severity,
@@ -105,13 +110,17 @@ class Run:
             page=law.page,
         )
 
+    @staticmethod
+    def _without(lacking: str) -> tuple[CheckOutcome, str | None, int]:
+        return "not_applicable", lacking, 0
+
     def _models(self, law: Law) -> tuple[str, ...]:
         return law.models if self.bench.target.factory else ("own",)
 
     def _outcome(self, law: Law) -> tuple[CheckOutcome, str | None, int]:
         lacking = self._lacking(law)
         if lacking is not None:
-            return "not_applicable", lacking, 0
+            return self._without(lacking)
         for name in law.after:
             before = self.result(name)
             if before.outcome in ("failed", "error", "blocked"):
@@ -188,7 +197,7 @@ class Run:
                 likeness = self._likeness(law.id, heard)
             else:
                 compared = broken(law, self.bench, case)[0]
-        except (ScorerError, IndexError):
+        except (ScorerError, CannotJudgeError, IndexError):
             # It is not the same from call to call: what was seen once is said as it was.
             compared = Compared(self.bench.words(case.model, *case.parts), "not kept", "kept")
         self.failures[law.id] = CheckFailure(
@@ -213,7 +222,7 @@ class Run:
         )
 
     def _likeness(self, name: str, heard: list[Heard]) -> Likeness | None:
-        if name == "repeat" or self.result("repeat").outcome == "failed":
+        if name == _NOISE or self.result(_NOISE).outcome == "failed":
             return None  # no formula gives what is another number the next time
         found = self._likenesses.of(heard)
         if found is None:

@@ -31,7 +31,8 @@ class Law:
 
     `models`: the suite's, the first of which names its cases. `own`: whether it is also told from
     a scorer's own model. `after`: checks without which it says nothing. `least`: tokens that each
-    part of a case keeps as it is shrunk; `smaller` shrinks what parts do not show.
+    part of a case keeps as it is shrunk; `smaller` shrinks what parts do not show. `numbers`: the
+    lowest and highest that each number of a case may be.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Law:
     models: tuple[str, ...] = ("toy",)
     own: bool = False
     least: tuple[int, ...] = ()
+    numbers: tuple[tuple[int, int], ...] = ()
     valid: Callable[[Bench, Case], bool] | None = None
     smaller: Smaller = Case.smaller
 
@@ -56,11 +58,18 @@ class Law:
 
     def stands(self, bench: Bench, case: Case) -> bool:
         """Return whether a case, shrunk or typed by hand, is one of this law."""
+        if len(case.numbers) != len(self.numbers):
+            return False
+        ranges = zip(case.numbers, self.numbers, strict=True)
+        if not all(low <= number <= high for number, (low, high) in ranges):
+            return False
+        if any(number < 0 for part in case.parts for number in part):
+            return False
         if self.valid is not None:
             return self.valid(bench, case)
-        if len(case.parts) < len(self.least):
+        if len(case.parts) != len(self.least):
             return False
-        sizes = zip(case.parts, self.least, strict=False)
+        sizes = zip(case.parts, self.least, strict=True)
         return all(len(part) >= least for part, least in sizes) and bench.alphabet(
             case.model
         ).clean(case.parts)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from logpr.conformance.bench import Ask, Bench, Compared, Scored
+from logpr.conformance.bench import OWN_TOLERANCE, Ask, Bench, Compared, Scored
 from logpr.conformance.case import OWN, Case
-from logpr.conformance.declares import TOLERANCE
 from logpr.conformance.laws._law import Draw, Drawing, Law, equal, stands_apart
 
-_NOISE = TOLERANCE["bfloat16"]
+_NOISE = OWN_TOLERANCE["bfloat16"]
 
 
 def _model(bench: Bench) -> str:
@@ -41,7 +40,7 @@ def check_repeat(bench: Bench, case: Case) -> Iterator[Compared]:
     first, words = _scores(bench, case)
     again, _ = _scores(bench, case)
     for place, part in enumerate(case.parts[1:]):
-        one, other = first[place].total, again[place].total
+        one, other = first[place].level, again[place].level
         if math.isnan(one) and math.isnan(other):
             continue  # the same; other laws say that it is no number
         size = len(part) + 1
@@ -60,7 +59,7 @@ def check_candidate_independence(bench: Bench, case: Case) -> Iterator[Compared]
     for place, part in enumerate(candidates):
         (alone,) = bench.score(case.model, prompt, part)
         what = f"candidate {place} of {words}, against {bench.words(case.model, prompt, part)}"
-        yield equal(bench, case.model, what, together[place].total, alone.total, 2 * len(part) + 2)
+        yield equal(bench, case.model, what, together[place].level, alone.level, 2 * len(part) + 2)
 
 
 def check_permutation(bench: Bench, case: Case) -> Iterator[Compared]:
@@ -95,7 +94,7 @@ def check_permutation(bench: Bench, case: Case) -> Iterator[Compared]:
                     f"with the requests {way}"
                 )
                 size = 2 * len(ask.candidates[at]) + 2
-                yield equal(bench, case.model, what, other.total, one.total, size)
+                yield equal(bench, case.model, what, other.level, one.level, size)
 
 
 def _batch_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
@@ -113,7 +112,7 @@ def check_batch_composition(bench: Bench, case: Case) -> Iterator[Compared]:
     words = bench.words(case.model, prompt, part)
     what = f"{words} in company of {' and '.join(str(len(each)) for each in company)} tokens"
     size = 2 * len(part) + 2
-    yield equal(bench, case.model, what, among.total, alone.total, size)
+    yield equal(bench, case.model, what, among.level, alone.level, size)
     if bench.together:
         longer, shorter = max(company, key=len), min(company, key=len)
         others = [Ask(prompt[:1], (shorter,)), Ask(prompt + longer, (shorter,))]
@@ -121,7 +120,7 @@ def check_batch_composition(bench: Bench, case: Case) -> Iterator[Compared]:
         asks = [Ask(prompt, (part,)), *others]
         beside = bench.ask(case.model, asks)[0][0]
         what = f"{words} beside prompts of other lengths"
-        yield equal(bench, case.model, what, beside.total, alone.total, size)
+        yield equal(bench, case.model, what, beside.level, alone.level, size)
 
 
 def check_duplicates(bench: Bench, case: Case) -> Iterator[Compared]:
@@ -131,7 +130,7 @@ def check_duplicates(bench: Bench, case: Case) -> Iterator[Compared]:
     words = bench.words(case.model, prompt, part, *others, part)
     what = f"the last of {words}, against the first"
     size = 2 * len(part) + 2
-    yield equal(bench, case.model, what, scored[-1].total, scored[0].total, size)
+    yield equal(bench, case.model, what, scored[-1].level, scored[0].level, size)
 
 
 def check_pad_side(bench: Bench, case: Case) -> Iterator[Compared]:

@@ -16,6 +16,9 @@ _UPCAST = 1e-5
 """Nats a token: what float32 gives, whatever the model's own precision."""
 
 
+_LONG = 2_000
+"""Tokens of a long sequence."""
+
 _HALF = 0.1
 """Nats a token that a log-softmax of these logits is off at most in bfloat16."""
 
@@ -151,7 +154,7 @@ def check_nonpositive_finite(bench: Bench, case: Case) -> Iterator[Compared]:
     prompt, part = case.parts
     (each,) = bench.score(case.model, prompt, part)
     what = bench.words(case.model, prompt, part)
-    yield from _finite(bench, case.model, what, each.total, len(part))
+    yield from _finite(bench, case.model, what, each.level, len(part))
     for place, value in enumerate(each.tokens or ()):
         yield from _finite(bench, case.model, f"token {place} of {what}", value, 1)
 
@@ -172,7 +175,7 @@ def _named(value: float) -> str:
 
 def _long_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
     del bench
-    yield Case("long_sequence", "tenth", draw.parts("tenth", (1, 2)), (2000,))
+    yield Case("long_sequence", "tenth", draw.parts("tenth", (1, 2)), (_LONG,))
 
 
 def _shorter(case: Case) -> Iterator[Case]:
@@ -286,6 +289,7 @@ FORMULA = (
         after=("oracle",),
         models=("tenth",),
         least=(1,),
+        numbers=((1, _LONG),),
         smaller=_shorter,
     ),
     Law(

@@ -14,6 +14,9 @@ from logpr.conformance.laws._law import Drawing, Law
 
 _LONGEST = 3
 _FINISHED = 2
+_PRECISE = 0.05
+"""Mass allowed for a token at most: each row's is 1 in any precision, whatever its logits are."""
+
 _MOST_OWN = 4_096
 """Ids of a scorer's own vocabulary that are asked for one by one."""
 
@@ -22,6 +25,11 @@ def mass(scored: Sequence[Scored]) -> float:
     """Return Σ exp s; inf where it has no end, NaN where a score is."""
     with np.errstate(over="ignore"):
         return float(np.exp(np.array([each.total for each in scored])).sum())
+
+
+def _tolerance(bench: Bench, model: str, tokens: int) -> float:
+    """Return the mass by which a sum over sequences of so many tokens may be off."""
+    return max(bench.floor(model, tokens), min(bench.tolerance(model, tokens), _PRECISE * tokens))
 
 
 def _vocabulary(bench: Bench, model: str) -> Part:
@@ -58,7 +66,7 @@ def check_next_token_mass(bench: Bench, case: Case) -> Iterator[Compared]:
         what,
         mass(scored),
         1.0,
-        bench.tolerance(case.model, 2),
+        _tolerance(bench, case.model, 2),
         effect=0.01,
         floor=bench.floor(case.model, 2),
     )
@@ -80,7 +88,7 @@ def check_fixed_length_mass(bench: Bench, case: Case) -> Iterator[Compared]:
         f"Σ exp s over all {len(every)} continuations of {length} tokens after "
         f"{bench.words(case.model, prompt)[2:-1]}"
     )
-    yield Compared(what, mass(scored), 1.0, bench.tolerance(case.model, length + 1))
+    yield Compared(what, mass(scored), 1.0, _tolerance(bench, case.model, length + 1))
 
 
 def _stop_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
@@ -111,7 +119,8 @@ def check_stop_mass(bench: Bench, case: Case) -> Iterator[Compared]:
         f"Σ exp s over all {len(finished)} outputs of 1 to {_FINISHED} tokens after "
         f"{bench.words(case.model, prompt)[2:-1]}, beside {empty + longer:.6f} of others"
     )
-    yield Compared(what, mass(scored), 1.0 - empty - longer, bench.tolerance(case.model, 3))
+    tolerance = _tolerance(bench, case.model, _FINISHED + 1)
+    yield Compared(what, mass(scored), 1.0 - empty - longer, tolerance)
 
 
 MASS = (
@@ -136,6 +145,7 @@ MASS = (
         needs=("factory",),
         models=("letters",),
         least=(1,),
+        numbers=((1, _LONGEST),),
     ),
     Law(
         id="stop_mass",

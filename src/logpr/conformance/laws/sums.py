@@ -27,11 +27,11 @@ def check_chain_rule(bench: Bench, case: Case) -> Iterator[Compared]:
 
     Number 1: the three requests in one call.
     """
-    (x, y, z), way = case.parts, case.numbers or (0,)
+    (x, y, z), (way,) = case.parts, case.numbers
     asks = [Ask(x, (y + z,)), Ask(x, (y,)), Ask(x + y, (z,))]
-    (whole,), (first,), (second,) = bench.ask(case.model, asks, apart=way == (0,))
+    (whole,), (first,), (second,) = bench.ask(case.model, asks, apart=not way)
     words = [bench.words(case.model, ask.prompt, *ask.candidates) for ask in asks]
-    how = ", in one call" if way == (1,) else ""
+    how = ", in one call" if way else ""
     what = f"{words[0]}, against {words[1]} + {words[2]}{how}"
     count = 2 * (len(y) + len(z))
     yield equal(bench, case.model, what, whole.total, first.total + second.total, count)
@@ -102,8 +102,9 @@ def check_future_blind(bench: Bench, case: Case) -> Iterator[Compared]:
         each[0] for each in bench.ask(case.model, [Ask(x, (y + tail,)) for tail in ((), *tails)])
     )
     size = len(_tokens(alone.tokens))
-    if bench.declares.end == "stop" and size == (bench.steps(case.model, x, y) or 0):
-        size -= 1  # END's score follows y, and so has its own future
+    steps = bench.steps(case.model, x, y)
+    if bench.declares.end == "stop" and steps in (None, size):
+        size = max(0, size - 1)  # END's score, which may be the last, has a future of its own
     first, second = (_tokens(each.tokens)[:size] for each in longer)
     words = [bench.words(case.model, x, y + tail) for tail in tails]
     for place, (one, other) in enumerate(zip(first, second, strict=False)):
@@ -149,6 +150,7 @@ SUMS = (
         after=("repeat",),
         own=True,
         least=(1, 1, 1),
+        numbers=((0, 1),),
     ),
     Law(
         id="prefix_monotone",

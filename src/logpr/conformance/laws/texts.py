@@ -139,8 +139,8 @@ def check_byte_round_trip(bench: Bench, case: Case) -> Iterator[Compared]:
     floor = bench.floor(case.model, size)
     yield Compared(
         f"{words[1]}, which is to differ from {words[0]}",
-        other.total,
-        one.total,
+        other.level,
+        one.level,
         max(floor, MOVED * size),
         relation="!=",
         effect=0.01 * size,
@@ -205,10 +205,10 @@ def check_unicode(bench: Bench, case: Case) -> Iterator[Compared]:
     x, y = case.parts
     (each,) = bench.score(case.model, x, y)
     what = bench.words(case.model, x, y)
-    if not math.isfinite(each.total):
-        yield Compared(what, str(each.total), "a finite number")
+    if not math.isfinite(each.level):
+        yield Compared(what, str(each.level), "a finite number")
         return
-    yield Compared(what, each.total, 0.0, bench.tolerance(case.model, 8), relation="<=")
+    yield Compared(what, each.level, 0.0, bench.tolerance(case.model, 8), relation="<=")
 
 
 TEXTS = (
@@ -220,6 +220,7 @@ TEXTS = (
         cases=_eos_cases,
         needs=("factory",),
         after=("oracle",),
+        numbers=((0, 1 << 31),),
         valid=_valid_eos,
     ),
     Law(

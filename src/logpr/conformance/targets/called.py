@@ -135,7 +135,7 @@ class Guarded:
         self._declares = declares
         self._guard = guard
         self._made = made
-        self._many: Any = getattr(scorer, "many", None)
+        self._many = attribute(scorer, "many")
 
     @property
     def together(self) -> bool:
@@ -145,7 +145,7 @@ class Guarded:
     @property
     def vocab_size(self) -> int | None:
         """The attribute of that name, where it is a whole number."""
-        found = getattr(self._scorer, "vocab_size", None)
+        found = attribute(self._scorer, "vocab_size")
         return found if type(found) is int and found > 0 else None
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
@@ -160,7 +160,7 @@ class Guarded:
 
     def close(self) -> None:
         """Close what a factory made, where it can be closed, and let go of it."""
-        close = getattr(self._scorer, "close", None)
+        close = attribute(self._scorer, "close")
         if self._made and callable(close):
             try:
                 self._guard.call("the scorer's close()", close)
@@ -224,7 +224,7 @@ def fault_of(scorer: object, name: str) -> str | None:
             f"{name} is a class; {_WANTED}: give {scorer.__name__}(), or, where it is made for a "
             f"model's folder, the class as a factory"
         )
-    many = getattr(scorer, "many", None)
+    many = attribute(scorer, "many")
     found = many if callable(many) else scorer
     if not callable(found):
         line = f". On the command line: logpr check {scorer}" if type(scorer) is str else ""
@@ -236,6 +236,14 @@ def fault_of(scorer: object, name: str) -> str | None:
             f"asyncio.run(…(prompt, candidates))"
         )
     return None
+
+
+def attribute(scorer: object, name: str) -> Any:  # noqa: ANN401 - a stranger's
+    """Return what an object has under a name; None where it has nothing, or raises."""
+    try:
+        return getattr(scorer, name, None)
+    except Exception:  # noqa: BLE001 - a stranger's property
+        return None
 
 
 def name_of(scorer: object) -> str:

@@ -114,6 +114,9 @@ def _number(given: object, place: int, says: str) -> float:
     except OverflowError:
         msg = f"{says} {shown(given)} at place {place}, which is beyond every float"
         raise ScorerError(kind="not_numbers", message=msg) from None
+    except Exception:  # noqa: BLE001 - a stranger's kind of number, or a signalling NaN
+        msg = f"{says} {_described(given)} at place {place}, of which float(…) makes no number"
+        raise ScorerError(kind="not_numbers", message=msg) from None
 
 
 def _unpacked(given: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, final
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -55,7 +56,9 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         known = False
     if not known:
-        msg = f"{url!r} is no URL of an endpoint; write http://HOST:PORT/v1"
+        # What stands before an @ is a password, in what can hardly be read too.
+        shown_url = re.sub(r"//.*@", "//…@", url.partition("?")[0])
+        msg = f"{shown_url!r} is no URL of an endpoint; write http://HOST:PORT/v1"
         raise QueryError(msg)
     return parts
 
