@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import logpr
+from logpr.conformance import Declares, likeness, toy_scorer
 from logpr.conformance.mutants import mutants
 
 MUTANTS = {mutant.id: mutant for mutant in mutants()}
@@ -54,3 +55,37 @@ def test_what_no_formula_has_is_not_named(habit: str) -> None:
     report = logpr.check(factory=mutant.make, declares=mutant.declares, only=only)
     assert report.failures
     assert all(failure.looks_like == () for failure in report.failures)
+
+
+def test_a_mean_of_no_token_costs_no_report() -> None:
+    """NaN where a policy leaves y no token is searched like any number, and the report stands."""
+
+    def make(folder: str) -> object:
+        plain = toy_scorer(folder, policy="split")
+
+        def score(prompt: str, candidates: list[str]) -> list[float]:
+            return [
+                sum(row) / len(row) if row else float("nan") for row in plain(prompt, candidates)[1]
+            ]
+
+        return score
+
+    report = logpr.check(
+        factory=make, declares=Declares(aggregate="mean", dtype="float64"), only=["boundary"]
+    )
+    assert report.failed == ("boundary",)
+    assert report.notes == ()
+
+
+def test_a_search_that_fails_costs_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours in the search is noted, and the failure reported all the same."""
+
+    def broken(*_: object, **__: object) -> None:
+        msg = "oh"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(likeness.Likenesses, "of", broken)
+    mutant = MUTANTS["mean"]
+    report = logpr.check(factory=mutant.make, declares=mutant.declares, only=["oracle"])
+    assert report.failed == ("oracle",)
+    assert "RuntimeError: oh" in report.notes[0]

@@ -253,3 +253,105 @@ def test_a_crash_is_no_failure() -> None:
     assert report.blocked == ("chain_rule", "permutation")
     assert "two at most" in report.errors[0].message
     assert report.exit_code == 1
+
+
+def test_nothing_judged_is_no_success() -> None:
+    """Where no check could be judged the exit code is 2, not 0."""
+    report = logpr.check(faulty_scorer(model="builtin"), only=["oracle"])
+    assert report.not_applicable == ("oracle",)
+    assert report.exit_code == 2
+
+
+def test_an_expectation_that_met_nothing_is_noted() -> None:
+    """A failure that was expected of a check that was not judged, or not run, is said."""
+    report = run(
+        "mean",
+        only=["oracle", "unicode"],
+        expected_failures={"unicode": "issue 3", "unit": "issue 4"},
+        explain=False,
+    )
+    assert report.notes[:2] == (
+        "unicode is expected to fail, and was not judged: blocked",
+        "unit is expected to fail, and was not run",
+    )
+
+
+def changed(change: Callable[[list[str], list[list[float]]], None]) -> Callable[[str], object]:
+    """Return a factory whose token scores are changed, its scores being right."""
+
+    def make(folder: str) -> object:
+        plain = toy_scorer(folder)
+
+        def score(prompt: Any, candidates: Any) -> Any:  # noqa: ANN401 - as given
+            scores, tokens = plain(prompt, candidates)
+            change(candidates, tokens)
+            return scores, tokens
+
+        return score
+
+    return make
+
+
+def test_token_scores_are_held_in_company_too() -> None:
+    """Token scores that are sorted where several candidates are asked break what they belong to."""
+
+    def mixed(candidates: list[str], tokens: list[list[float]]) -> None:
+        if len(candidates) > 2:
+            for row in tokens:
+                row.sort()
+
+    for name in ("candidate_independence", "batch_composition"):
+        report = logpr.check(factory=changed(mixed), declares=EXACT, only=[name], explain=False)
+        assert report.failed == (name,)
+
+
+def test_the_last_part_of_a_large_call_is_asked() -> None:
+    """A scorer that is wrong in its last, partial batch of 16 is found."""
+
+    def make(folder: str) -> object:
+        plain = toy_scorer(folder)
+
+        def score(prompt: Any, candidates: Any) -> Any:  # noqa: ANN401 - as given
+            scores = plain(prompt, candidates)[0]
+            if len(scores) > 16:
+                for place in range(len(scores) // 16 * 16, len(scores)):
+                    scores[place] -= 0.1
+            return scores
+
+        return score
+
+    report = logpr.check(factory=make, only=["candidate_independence"], explain=False)
+    assert report.failed == ("candidate_independence",)
+
+
+def test_the_policy_that_a_number_is_of_is_said() -> None:
+    """Where a boundary's number is that of another policy, the failure names it."""
+
+    def make(folder: str) -> object:
+        plain = toy_scorer(folder, policy="joint")
+        return lambda prompt, candidates: plain(prompt, candidates)[0]
+
+    (failure,) = logpr.check(factory=make, only=["boundary"], explain=False).failures
+    assert "boundary=separate is declared, and this is the number of joint" in failure.what
+
+
+def test_a_refusal_of_ordinary_text_is_a_failure() -> None:
+    """A ValueError where a policy has a number is a broken law, which can be expected; no error."""
+
+    def make(folder: str) -> object:
+        plain = toy_scorer(folder)
+
+        def score(prompt: str, candidates: list[str]) -> list[float]:
+            if prompt.endswith(" "):
+                msg = "no space at the end, please"
+                raise ValueError(msg)
+            return plain(prompt, candidates)[0]
+
+        return score
+
+    report = logpr.check(
+        factory=make, only=["trailing_space"], expected_failures={"trailing_space": "refused"}
+    )
+    assert report.expected == ("trailing_space",)
+    assert str(report.failures[0].found).startswith("refused: ")
+    assert report.exit_code == 0

@@ -121,7 +121,7 @@ def samples(name: str, file: Path, cache: Path, *, repeats: int) -> dict[str, An
         "output_type": "generate_until",
         "doc_to_text": "{{text}}",
         "doc_to_target": "",
-        "generation_kwargs": {"until": [], "temperature": 1.0, "max_gen_toks": 12},
+        "generation_kwargs": {"until": [], "temperature": 1.0, "max_gen_toks": 24},
         "repeats": repeats,
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
     }

@@ -358,7 +358,7 @@ def test_a_clean_report_is_short() -> None:
         ("cmd:score", "logpr check cmd:score"),
         ("score", None),
         ("__main__:make", None),
-        ("my_module:Scorer", None),
+        ("my_module:Scorer", "logpr check my_module:Scorer --factory"),
         ("tests.test_x:test_y.<locals>.make", None),
         ("<lambda>", None),
         ("my best scorer", None),

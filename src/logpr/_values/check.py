@@ -137,10 +137,13 @@ class CheckReport(Value):
     def exit_code(self) -> int:
         """Return the exit code of `logpr check`.
 
-        1 for an unexpected failure of a MUST, an error, or a stale expected failure; else 0.
+        1 for an unexpected failure of a MUST, an error, or a stale expected failure; 2 where
+        nothing was judged; else 0.
         """
         musts = [each for each in self.unexpected if each.severity == "MUST"]
-        return 1 if musts or self.error or self.stale else 0
+        if musts or self.error or self.stale:
+            return 1
+        return 0 if self.passed or self.failed else 2
 
     def of(self, outcome: CheckOutcome) -> Sequence[CheckResult]:
         """Return the checks with one outcome, in the suite's order."""

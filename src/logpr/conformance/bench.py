@@ -332,7 +332,7 @@ class Compared:
 
     @property
     def kept(self) -> bool:
-        """Return whether the law is kept; NaN keeps none."""
+        """Return whether the law is kept; NaN equals NaN, and nothing else."""
         if isinstance(self.found, str) or isinstance(self.expected, str):
             return self.found == self.expected
         difference = self.difference
@@ -341,6 +341,8 @@ class Compared:
             return self.found <= self.expected + self.tolerance
         if self.relation == "!=":
             return difference > self.tolerance
+        if math.isnan(self.found) and math.isnan(self.expected):
+            return True  # other laws say that it is no number
         return difference <= self.tolerance
 
     @property

@@ -11,6 +11,9 @@ from logpr.errors import QueryError
 Part: TypeAlias = tuple[int, ...]
 """A piece of text, as numbers of a model's alphabet: tokens of a toy, words of the suite's list."""
 
+_FEW = 2
+"""Parts of which one at a time is left out."""
+
 OWN = "own"
 """The scorer's own model, where it is made for none of the suite's."""
 
@@ -62,6 +65,10 @@ class Case:
 
     def smaller(self) -> Iterator[Case]:
         """Yield cases without one candidate, then with less in one part: halves, single tokens."""
+        middle = (len(self.parts) + 1) // 2
+        if middle > _FEW:
+            for half in (self.parts[1:middle], self.parts[middle:]):
+                yield replace(self, parts=(self.parts[0], *half))
         for place in range(1, len(self.parts)):
             yield replace(self, parts=self.parts[:place] + self.parts[place + 1 :])
         for place, part in enumerate(self.parts):

@@ -132,7 +132,7 @@ def _report(run: Run, results: Sequence[CheckResult], *, seconds: float) -> Chec
         failures=tuple(run.failures[each] for each in failed if each in shown),
         errors=tuple(run.errors[each] for each in of("error")),
         results=tuple(results),
-        notes=tuple(bench.notes),
+        notes=(*_unjudged(results, expected), *bench.notes),
         declares=bench.declares.pairs(),
         architecture=bench.architecture if bench.target.factory else None,
         seed=run.options.seed,
@@ -147,3 +147,17 @@ def _report(run: Run, results: Sequence[CheckResult], *, seconds: float) -> Chec
             ("python", platform.python_version()),
         ),
     )
+
+
+def _unjudged(results: Sequence[CheckResult], expected: Mapping[str, str]) -> list[str]:
+    """Return a note for each check that was expected to fail, and of which nothing can be said."""
+    told = {result.check: result for result in results}
+    out = []
+    for name in expected:
+        found = told.get(name)
+        if found is None:
+            out.append(f"{name} is expected to fail, and was not run")
+        elif found.outcome not in ("failed", "passed"):
+            word = found.outcome.replace("_", " ")
+            out.append(f"{name} is expected to fail, and was not judged: {word}")
+    return out

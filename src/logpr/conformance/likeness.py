@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from logpr._score import Settings
 from logpr._values import FaultFound, Query
+from logpr._values.audit import Parameter
 from logpr.auditing._faulty import faulty_scorer
 from logpr.auditing.claims.printed import printed
 from logpr.auditing.claims.values import Claim, ClaimRow
@@ -318,12 +319,12 @@ def _policy(declares: Declares) -> Any:  # noqa: ANN401 - one of the two that a 
 
 
 def _values(change: FaultFound) -> dict[str, Any]:
-    """Return parameters as the zoo takes them: of an interval that was solved, what it shows."""
-    return {
-        name: float(shown(name, value)) if name in _SOLVED else value
-        for name, value in change.parameters
-    }
+    """Return parameters as the zoo takes them: of an interval that was solved, one value."""
+    return {name: _one(name, value) for name, value in change.parameters}
 
 
-_SOLVED = frozenset({"T", "p", "epsilon", "alpha"})
-"""Parameters that the search solves for, and gives as an interval."""
+def _one(name: str, value: Parameter) -> Any:  # noqa: ANN401 - of any of its kinds
+    if name == "ids" or not isinstance(value, tuple):
+        return value
+    low = value[0]
+    return low if isinstance(low, int) else float(shown(name, value))

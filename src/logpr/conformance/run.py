@@ -224,7 +224,12 @@ class Run:
     def _likeness(self, name: str, heard: list[Heard]) -> Likeness | None:
         if name == _NOISE or self.result(_NOISE).outcome == "failed":
             return None  # no formula gives what is another number the next time
-        found = self._likenesses.of(heard)
+        try:
+            found = self._likenesses.of(heard)
+        except Exception as error:  # noqa: BLE001 - a name for a failure is worth less than it
+            said = f"what {name} looks like was not found out: {type(error).__name__}: {error}"
+            self.bench.notes[f"{said}; this is a bug in logpr, please report it"] = None
+            return None
         if found is None:
             self._unlike[name] = heard
         return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from logpr.conformance.bench import OWN_TOLERANCE, Ask, Bench, Compared, Scored
 from logpr.conformance.case import OWN, Case
 from logpr.conformance.laws._law import Draw, Drawing, Law, equal, stands_apart
+
+_MANY = 37
+"""Candidates of a large call."""
 
 _NOISE = OWN_TOLERANCE["bfloat16"]
 
@@ -35,14 +37,22 @@ def _scores(bench: Bench, case: Case) -> tuple[tuple[Scored, ...], str]:
     return bench.score(case.model, prompt, *candidates), words
 
 
+def _same(  # noqa: PLR0917 - what is compared, then how many tokens are in it
+    bench: Bench, model: str, what: str, found: Scored, expected: Scored, tokens: int
+) -> Iterator[Compared]:
+    """Yield a candidate's score against another of its own, and each token's where there are."""
+    yield equal(bench, model, what, found.level, expected.level, 2 * tokens + 2)
+    pairs = zip(found.tokens or (), expected.tokens or (), strict=False)
+    for place, (one, other) in enumerate(pairs):
+        yield equal(bench, model, f"token {place} of {what}", one, other, 2)
+
+
 def check_repeat(bench: Bench, case: Case) -> Iterator[Compared]:
     """The same call twice gives the same numbers. On a scorer's own model it measures its noise."""
     first, words = _scores(bench, case)
     again, _ = _scores(bench, case)
     for place, part in enumerate(case.parts[1:]):
         one, other = first[place].level, again[place].level
-        if math.isnan(one) and math.isnan(other):
-            continue  # the same; other laws say that it is no number
         size = len(part) + 1
         if case.model == OWN and abs(other - one) < float("inf"):
             bench.noise = max(bench.noise or 0.0, abs(other - one) / size)
@@ -52,6 +62,14 @@ def check_repeat(bench: Bench, case: Case) -> Iterator[Compared]:
         yield Compared(what, other, one, tolerance)
 
 
+def _alone_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
+    yield from _several("candidate_independence", 4, (1, 3), (1, 3), (2, 5))(bench, draw)
+    # More than fill a usual batch, and no multiple of one.
+    model = _model(bench)
+    many = draw.several(model, (1, 3), *[(1, 5)] * _MANY)
+    yield Case("candidate_independence", model, many)
+
+
 def check_candidate_independence(bench: Bench, case: Case) -> Iterator[Compared]:
     """s(y) is the same alone and among other candidates."""
     prompt, *candidates = case.parts
@@ -59,7 +77,7 @@ def check_candidate_independence(bench: Bench, case: Case) -> Iterator[Compared]
     for place, part in enumerate(candidates):
         (alone,) = bench.score(case.model, prompt, part)
         what = f"candidate {place} of {words}, against {bench.words(case.model, prompt, part)}"
-        yield equal(bench, case.model, what, together[place].level, alone.level, 2 * len(part) + 2)
+        yield from _same(bench, case.model, what, together[place], alone, len(part))
 
 
 def check_permutation(bench: Bench, case: Case) -> Iterator[Compared]:
@@ -93,8 +111,7 @@ def check_permutation(bench: Bench, case: Case) -> Iterator[Compared]:
                     f"{bench.words(case.model, ask.prompt, ask.candidates[at])}, "
                     f"with the requests {way}"
                 )
-                size = 2 * len(ask.candidates[at]) + 2
-                yield equal(bench, case.model, what, other.level, one.level, size)
+                yield from _same(bench, case.model, what, other, one, len(ask.candidates[at]))
 
 
 def _batch_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
@@ -110,9 +127,9 @@ def check_batch_composition(bench: Bench, case: Case) -> Iterator[Compared]:
     (alone,) = bench.score(case.model, prompt, part)
     among = bench.score(case.model, prompt, part, *company)[0]
     words = bench.words(case.model, prompt, part)
-    what = f"{words} in company of {' and '.join(str(len(each)) for each in company)} tokens"
-    size = 2 * len(part) + 2
-    yield equal(bench, case.model, what, among.level, alone.level, size)
+    sizes = " and ".join(str(len(each)) for each in company)
+    what = f"{words} beside candidates of length {sizes}"
+    yield from _same(bench, case.model, what, among, alone, len(part))
     if bench.together:
         longer, shorter = max(company, key=len), min(company, key=len)
         others = [Ask(prompt[:1], (shorter,)), Ask(prompt + longer, (shorter,))]
@@ -120,7 +137,7 @@ def check_batch_composition(bench: Bench, case: Case) -> Iterator[Compared]:
         asks = [Ask(prompt, (part,)), *others]
         beside = bench.ask(case.model, asks)[0][0]
         what = f"{words} beside prompts of other lengths"
-        yield equal(bench, case.model, what, beside.level, alone.level, size)
+        yield from _same(bench, case.model, what, beside, alone, len(part))
 
 
 def check_duplicates(bench: Bench, case: Case) -> Iterator[Compared]:
@@ -160,7 +177,7 @@ COMPANY = (
         statement="s(y) is the same alone and among others",
         catches="softmax over candidates, scores that depend on the batch",
         check=check_candidate_independence,
-        cases=_several("candidate_independence", 4, (1, 3), (1, 3), (2, 5)),
+        cases=_alone_cases,
         after=("repeat",),
         own=True,
         valid=_valid_pair,

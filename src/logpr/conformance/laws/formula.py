@@ -51,10 +51,12 @@ def check_oracle(bench: Bench, case: Case) -> Iterator[Compared]:
     """s is the closed form's log Pr(y | x), token by token where the scorer gives tokens."""
     prompt, *candidates = case.parts
     scored = bench.score(case.model, prompt, *candidates)
-    for part, each in zip(candidates, scored, strict=True):
+    for asked, (part, each) in enumerate(zip(candidates, scored, strict=True)):
         truth = bench.truth(case.model, prompt, part)
         steps = len(truth.token_ids) + 1
-        what = bench.words(case.model, prompt, part)
+        what = bench.words(case.model, prompt, *candidates)
+        if len(candidates) > 1:
+            what = f"candidate {asked} of {what}"
         yield equal(bench, case.model, what, each.total, truth.logprob, steps)
         if each.tokens is not None and len(each.tokens) == len(truth.token_logprobs):
             for place, (found, expected) in enumerate(

@@ -51,7 +51,7 @@ def check_prefix_monotone(bench: Bench, case: Case) -> Iterator[Compared]:
     x, y, z = case.parts
     shorter, longer = bench.score(case.model, x, y, y + z)
     what = (
-        f"{bench.words(case.model, x, y + z)}, which is no more than "
+        f"{bench.words(case.model, x, y + z)}, which is to be no more than "
         f"{bench.words(case.model, x, y)}"
     )
     tolerance = bench.tolerance(case.model, 2 * len(y) + len(z))

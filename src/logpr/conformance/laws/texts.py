@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
 
 from logpr.conformance.alphabet import Words
 from logpr.conformance.bench import Bench, Compared
-from logpr.conformance.case import OWN, Case
+from logpr.conformance.case import OWN, Case, Part
 from logpr.conformance.laws._law import MOVED, Drawing, Law, equal
 from logpr.conformance.targets.base import ScorerError
+from logpr.conformance.toy import Policy
 
 _SIGNS = (
     ("caf", "é"),
@@ -19,8 +22,10 @@ _SIGNS = (
     ("👩", "\u200d👩\u200d👧"),
     ("日本", "語"),
     ("שלום", " ab\u200f"),
+    ("a\n", "b\r\nc\td"),
 )
-"""Prompts and candidates: letters of several bytes, signs that combine, tokens inside a letter."""
+"""Prompts and candidates: letters of several bytes, signs that combine, tokens inside a letter,
+ends of lines."""
 
 
 def _compared(bench: Bench, case: Case) -> Iterator[Compared]:
@@ -32,9 +37,11 @@ def _compared(bench: Bench, case: Case) -> Iterator[Compared]:
         try:
             (each,) = bench.score(case.model, prompt, part)
         except ScorerError as error:
-            if error.refusal and not truth.token_ids:
-                continue  # a declared policy that leaves y no token, said openly
-            raise
+            if not error.refusal:
+                raise
+            if truth.token_ids:
+                yield Compared(what, f"refused: {error.message}"[:300], f"{truth.logprob:.6g}")
+            continue  # else a declared policy that leaves y no token, said openly
         if not truth.token_ids:
             yield Compared(
                 f"{what}: tok(x + y) is no longer than tok(x)",
@@ -43,7 +50,29 @@ def _compared(bench: Bench, case: Case) -> Iterator[Compared]:
             )
             continue
         size = len(truth.token_ids) + 1
-        yield equal(bench, case.model, what, each.total, truth.logprob, size)
+        compared = equal(bench, case.model, what, each.total, truth.logprob, size)
+        if not compared.kept:
+            what += _meant(bench, case.model, prompt, part, each.total)
+        yield replace(compared, what=what)
+
+
+def _meant(bench: Bench, model: str, prompt: Part, part: Part, found: float) -> str:
+    """Return which other boundary policy gives a number, in words; "" where none does."""
+    alphabet = bench.alphabet(model)
+    before, after = alphabet.prompt(prompt), alphabet.candidate(part)
+    if not isinstance(before, str) or not isinstance(after, str):
+        return ""
+    fits = []
+    for policy in get_args(Policy):
+        read = bench.toy(model).read(before, after, policy=policy, bos=bench.declares.bos)
+        truth = bench.toy(model).truth(*read, bench.declares.end) if all(read) else None
+        near = bench.tolerance(model, len(read[1]) + 1)
+        if truth is not None and abs(truth.logprob - found) <= near:
+            fits.append(policy)
+    declared = bench.declares.boundary
+    if not fits or declared in fits:
+        return ""
+    return f" (boundary={declared} is declared, and this is the number of {' and '.join(fits)})"
 
 
 def _boundary_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
@@ -138,7 +167,7 @@ def check_byte_round_trip(bench: Bench, case: Case) -> Iterator[Compared]:
     size = max(len(first), len(second)) + 1
     floor = bench.floor(case.model, size)
     yield Compared(
-        f"{words[1]}, which is to differ from {words[0]}",
+        f"{words[1]}, which is to differ from {words[0]} but where the tokenizer folds them",
         other.level,
         one.level,
         max(floor, MOVED * size),
@@ -214,7 +243,7 @@ def check_unicode(bench: Bench, case: Case) -> Iterator[Compared]:
 TEXTS = (
     Law(
         id="eos_inside",
-        statement="a real end token, or id 0, inside y counts",
+        statement="a real end token, or id 0, inside y counts (of a scorer of texts: id 0 alone)",
         catches="masks by `== pad_id`",
         check=check_eos_inside,
         cases=_eos_cases,

@@ -164,14 +164,14 @@ def _refuse_other_kind(text: str, value: object, *, factory: bool) -> None:
     makes, scores = _takes(signature, 1), _takes(signature, 2)
     if not factory and makes and not scores:
         msg = (
-            f"{text} takes one argument{signature}; a scorer takes (prompt, candidates). Where it "
-            f"makes a scorer for a model's folder, write\n  {TYPED} --factory {text}"
+            f"{text} takes one argument, {signature}; a scorer takes (prompt, candidates). Where "
+            f"it makes a scorer for a model's folder, write\n  {TYPED} --factory {text}"
         )
         raise QueryError(msg)
     if factory and scores and not makes:
         msg = (
-            f"{text} takes two arguments{signature}; a factory takes (model_folder). Where it is a "
-            f"scorer itself, write\n  {TYPED} {text}"
+            f"{text} takes two arguments, {signature}; a factory takes (model_folder). Where it is "
+            f"a scorer itself, write\n  {TYPED} {text}"
         )
         raise QueryError(msg)
 

@@ -77,7 +77,7 @@ def present(report: CheckReport) -> list[Look]:
 
 def mark(report: CheckReport) -> Mark:
     """Return what stands before the verdict."""
-    if report.exit_code:
+    if report.exit_code == 1:
         return Mark("✗", "failed", "bad")
     if report.unexpected:
         return Mark("!", "passed", "open")
@@ -125,7 +125,10 @@ def _kept(report: CheckReport) -> str:
     if expected:
         return f"keeps {count(kept)} of the {count(kept + expected)} laws that {which}; {failures}"
     laws = "the 1 law" if kept == 1 else f"all {count(kept)} laws"
-    return f"keeps {laws} that {which}"
+    rest = len(report.not_applicable)
+    # Without the suite's models neither the unit nor the normaliser is told.
+    more = f"; {count(rest)} others need a factory" if report.architecture is None and rest else ""
+    return f"keeps {laws} that {which}{more}"
 
 
 def _were(number: int) -> str:

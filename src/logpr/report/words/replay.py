@@ -8,8 +8,9 @@ import shlex
 from logpr._values import CheckReport
 
 _URL = re.compile(r"https?://\S+")
-_NAMED = re.compile(r"(?!__main__:|cmd:)[A-Za-z_][\w.]*:[a-z_]\w*")
-"""`pkg.mod:fn`. What a session of Python defined is in no module, and a class is no scorer."""
+_NAMED = re.compile(r"(?!__main__:|cmd:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_CLASS = re.compile(r".*:[A-Z]\w*")
+"""`pkg.mod:fn`. What a session of Python defined is in no module; a class is a factory alone."""
 _COMMAND = re.compile(r"cmd:.+|(?:\S*/\S*|python[\d.]*|uv|uvx|node|npx|bash|sh|java|docker) .+")
 
 
@@ -25,7 +26,10 @@ def again(report: CheckReport, replay: str) -> tuple[str, ...]:
 
     target = report.target
     adapter = ADAPTERS.get(target)
-    if adapter is None and not any(form.fullmatch(target) for form in (_URL, _NAMED, _COMMAND)):
+    known = any(form.fullmatch(target) for form in (_URL, _NAMED, _COMMAND))
+    if report.architecture is None and _CLASS.fullmatch(target):
+        known = False
+    if adapter is None and not known:
         return (f"logpr.check(…, replay={replay!r})",)
     parts = [f"logpr check {shlex.quote(target)}"]
     if adapter is None and report.architecture is not None and _NAMED.fullmatch(target):
