@@ -22,7 +22,7 @@ _SIGNS = (
     ("👩", "\u200d👩\u200d👧"),
     ("日本", "語"),
     ("שלום", " ab\u200f"),
-    ("a\n", "b\r\nc\td"),
+    ("a", "b\r\nc\td"),
 )
 """Prompts and candidates: letters of several bytes, signs that combine, tokens inside a letter,
 ends of lines."""
