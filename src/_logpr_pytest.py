@@ -146,7 +146,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     asked = config.stash[_ASKED]
     if not asked.wanted:
         return
-    from logpr.conformance.parametrize import declared, suite_named
+    from logpr.conformance.pairs import declared_words
+    from logpr.conformance.parametrize import suite_named
     from logpr.conformance.run import selected
     from logpr.conformance.targets.importing import working_folder
     from logpr.errors import LogprError
@@ -161,7 +162,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         named = [name for names in asked.wanted.values() for name in names or ()]
         selected(named, (), dict.fromkeys((check for _, check in excuses), ""))
         asked.checks = selected(only, [*_split(option.logpr_skip)], {})
-        said = declared([*config.getini("logpr_declares"), *option.logpr_declares])
+        texts = [*config.getini("logpr_declares"), *option.logpr_declares]
+        said = declared_words(",".join(texts), option="--logpr-declares") if texts else {}
         for target in asked.wanted:
             asked.suites[target] = suite_named(
                 target,

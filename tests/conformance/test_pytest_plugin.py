@@ -232,7 +232,10 @@ def test_a_file_that_is_named_is_run_alone(folder: pytest.Pytester) -> None:
         (["--logpr-check=minicon"], "*'minicon' names no scorer*did you mean minicons*"),
         (["--logpr-check=scorers:mean"], "  --logpr-check factory:scorers:mean"),
         (["--logpr-check=scorers:lengths", "--logpr-declares=unit=bit"], "*unit is 'bit'*"),
-        (["--logpr-check=scorers:lengths", "--logpr-declares=bits"], "*NAME=VALUE*found 'bits'"),
+        (
+            ["--logpr-check=scorers:lengths", "--logpr-declares=bits"],
+            "*NAME=VALUE*found 'bits'; write --logpr-declares unit=bits,per_token=true",
+        ),
         (["-ologpr_expected_failures=oracle", "logpr::scorers:lengths"], "*found 'oracle'"),
         (["-ologpr_expected_failures=oracl: no", "logpr::scorers:lengths"], "*mean oracle?*"),
         (

@@ -25,6 +25,7 @@ from logpr.cli._progress import Trying
 from logpr.cli._say import emit, say, shown
 from logpr.cli._scorer import scorer_named
 from logpr.cli._unjudged import for_a_response, for_a_scorer, for_claims
+from logpr.conformance.pairs import declared_words
 from logpr.errors import QueryError, RecordError
 from logpr.io import parse_mapping
 from logpr.io._claim_numbers import bounded, source_of_numbers
@@ -166,19 +167,7 @@ def _declared(context: typer.Context, text: str | None) -> Declares:
     """Return `rule=per_token,unit=bits` as what is declared."""
     if text is None:
         return Declares()
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            msg = (
-                f"--declares is NAME=VALUE,NAME=VALUE; found {part!r}; write --declares "
-                f"rule=per_token,unit=bits"
-            )
-            raise QueryError(msg)
-        if name in found:
-            msg = f"--declares says {name} twice: {found[name]} and {value}; leave one out"
-            raise QueryError(msg)
-        found[name] = value
+    found = declared_words(text, example="rule=per_token,unit=bits")
     _refuse_contradiction(context, found)
     return declares_of(found)
 

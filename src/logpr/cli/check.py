@@ -16,6 +16,7 @@ from logpr.cli._beside import beside
 from logpr.cli._command import given, spelled
 from logpr.cli._progress import Trying
 from logpr.cli._say import emit, say, shown
+from logpr.conformance.pairs import declared_words
 from logpr.errors import QueryError
 from logpr.io.writers import write_whole
 
@@ -170,7 +171,7 @@ def check(
         raise QueryError(msg)
     if target is None:
         _refuse_without_target(context)
-    said = _declared(declares)
+    said = {} if declares is None else declared_words(declares)
     # The suite is imported by whoever checks something, and by nobody else.
     from logpr.cli import _targets  # noqa: PLC0415 - as said
 
@@ -225,24 +226,6 @@ def _refuse_beside_list(context: typer.Context, target: str | None) -> None:
         what = target if target is not None else spelled(context, others[0])
         msg = f"--list lists all checks and runs none; leave {what} out, or --list"
         raise QueryError(msg)
-
-
-def _declared(text: str | None) -> dict[str, str]:
-    """Return `unit=bits,end=stop` by name."""
-    found: dict[str, str] = {}
-    for part in (text or "").split(",") if text is not None else ():
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            msg = (
-                f"--declares is NAME=VALUE,NAME=VALUE; found {part!r}; write --declares "
-                f"unit=bits,per_token=true"
-            )
-            raise QueryError(msg)
-        if name in found:
-            msg = f"--declares says {name} twice: {found[name]} and {value}; leave one out"
-            raise QueryError(msg)
-        found[name] = value
-    return found
 
 
 def _expected(texts: list[str] | None) -> dict[str, str]:

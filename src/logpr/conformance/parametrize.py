@@ -21,7 +21,7 @@ from logpr.conformance.targets.base import Target
 from logpr.conformance.targets.called import TIME_LIMIT
 from logpr.conformance.targets.named import target_named
 from logpr.conformance.toy import Architecture
-from logpr.errors import MissingExtraError, QueryError, WrongTypeError
+from logpr.errors import MissingExtraError, WrongTypeError
 
 Should: TypeAlias = Literal["xfail", "fail"]
 """What becomes of a SHOULD that is broken."""
@@ -296,22 +296,6 @@ def suite_named(
         should=should,
         excuses=excuses,
     )
-
-
-def declared(texts: Iterable[str]) -> dict[str, str]:
-    """Return `unit=bits,end=stop` by name.
-
-    Raises:
-        QueryError: a part is not NAME=VALUE.
-    """
-    found = {}
-    for part in (part for text in texts for part in text.split(",")):
-        name, _, value = (piece.strip() for piece in part.partition("="))
-        if not (name and value):
-            msg = f"what is declared is NAME=VALUE,NAME=VALUE; found {part!r}"
-            raise QueryError(msg)
-        found[name] = value
-    return found
 
 
 def _named(given: Sequence[object] | Mapping[str, object]) -> list[tuple[str, object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TypeAlias, final
 
 from logpr._values.check import CheckError, CheckFailure, CheckOutcome, CheckResult
 from logpr.conformance.bench import Bench, CannotJudgeError, Compared, Heard
@@ -35,6 +35,10 @@ class Options:
     expected_failures: Mapping[str, str]
     seed: int = 0
     explain: bool = True
+
+
+_Outcome: TypeAlias = tuple[CheckOutcome, str | None, int]
+"""What came of a check, why, and on how many cases."""
 
 
 @dataclass(slots=True)
@@ -72,19 +76,9 @@ class Run:
         """Return a check's result; those it stands on are judged first."""
         if name not in self._results:
             law = LAWS[name]
-            outcome, why, tried = self._outcome(law)
-            models = () if outcome == "not_applicable" else self._models(law)
-            self._results[name] = CheckResult(
-                check=name,
-                severity=law.severity,
-                statement=law.statement,
-                outcome=outcome,
-                why=why,
-                cases=tried,
-                models=models,
-                expected_because=self.options.expected_failures.get(name),
-                page=law.page,
-            )
+            found = self._outcome(law)
+            models = () if found[0] == "not_applicable" else self._models(law)
+            self._results[name] = self._result(law, found, models)
         return self._results[name]
 
     def replay(self, case: Case) -> CheckResult:
@@ -93,11 +87,13 @@ class Run:
         self._dead = None
         lacking = self._lacking(law)
         if lacking is not None:
-            outcome, why, tried = self._without(lacking)
-        else:
-            if case.model == OWN and case.check != _NOISE:
-                self.result(_NOISE)
-            outcome, why, tried = self._judged(law, [case])
+            return self._result(law, ("not_applicable", lacking, 0), (case.model,))
+        if case.model == OWN and case.check != _NOISE:
+            self.result(_NOISE)
+        return self._result(law, self._judged(law, [case]), (case.model,))
+
+    def _result(self, law: Law, found: _Outcome, models: tuple[str, ...]) -> CheckResult:
+        outcome, why, tried = found
         return CheckResult(
             check=law.id,
             severity=law.severity,
@@ -105,22 +101,18 @@ class Run:
             outcome=outcome,
             why=why,
             cases=tried,
-            models=(case.model,),
+            models=models,
             expected_because=self.options.expected_failures.get(law.id),
             page=law.page,
         )
 
-    @staticmethod
-    def _without(lacking: str) -> tuple[CheckOutcome, str | None, int]:
-        return "not_applicable", lacking, 0
-
     def _models(self, law: Law) -> tuple[str, ...]:
         return law.models if self.bench.target.factory else ("own",)
 
-    def _outcome(self, law: Law) -> tuple[CheckOutcome, str | None, int]:
+    def _outcome(self, law: Law) -> _Outcome:
         lacking = self._lacking(law)
         if lacking is not None:
-            return self._without(lacking)
+            return "not_applicable", lacking, 0
         for name in law.after:
             before = self.result(name)
             if before.outcome in ("failed", "error", "blocked"):
@@ -148,10 +140,9 @@ class Run:
             return "it is about texts, and ids are declared"
         return None
 
-    def _judged(self, law: Law, cases: Sequence[Case]) -> tuple[CheckOutcome, str | None, int]:
+    def _judged(self, law: Law, cases: Sequence[Case]) -> _Outcome:
         found = _Judged()
         self.bench.heard.clear()
-        first = len(self.bench.heard)
         for case in cases:
             try:
                 self._try(law, case, found)
@@ -162,8 +153,7 @@ class Run:
             except CannotJudgeError as error:
                 found.why, found.blocked = error.why, error.blocked
         if found.failing:
-            heard = self.bench.heard[first:]
-            self._failure(law, found.failing, found.tried, list(heard))
+            self._failure(law, found.failing, found.tried, list(self.bench.heard))
             return "failed", None, found.tried
         if found.tried == 0:
             outcome: CheckOutcome = "blocked" if found.blocked else "not_applicable"
@@ -252,22 +242,19 @@ class Run:
             return "the scorer's own model"
         return f"the suite's model {case.model}: {VARIANTS[case.model].about}"
 
-    def _error(
-        self, law: Law, case: Case, error: ScorerError
-    ) -> tuple[CheckOutcome, str | None, int]:
-        message = error.message
+    def _error(self, law: Law, case: Case, error: ScorerError) -> _Outcome:
         self.errors[law.id] = CheckError(
             check=law.id,
             severity=law.severity,
             kind=error.kind,
-            message=message,
+            message=error.message,
             where=error.where,
             case=self._told(case),
             replay=case.id,
         )
         if error.fatal:
             self._dead = f"the scorer gave no answer at {law.id}: {error.message}"
-        return "error", message, 0
+        return "error", error.message, 0
 
 
 def _expected(compared: Compared) -> float | str:

@@ -10,16 +10,19 @@ import numpy as np
 
 from logpr._types import End
 from logpr._values.check import Severity
-from logpr.conformance.bench import Ask, Bench, CannotJudgeError, Compared, Scored
+from logpr.conformance.bench import Bench, CannotJudgeError, Compared
 from logpr.conformance.case import OWN, Case, Part
 
-Need: TypeAlias = Literal["factory", "per_token", "text", "ids"]
+Need: TypeAlias = Literal["factory", "per_token", "text"]
 
 Judge: TypeAlias = Callable[[Bench, Case], Iterable[Compared]]
 Draw: TypeAlias = Callable[[Bench, "Drawing"], Iterator[Case]]
 Smaller: TypeAlias = Callable[[Case], Iterator[Case]]
 
 _TRIES = 400
+
+_EFFECT = 0.01
+"""Nats a token that are looked for: where noise is larger, nothing can be told."""
 
 MOVED = 1e-6
 """Nats a token by which a score of a scorer's own model has moved: what float32 can tell."""
@@ -177,6 +180,11 @@ def require_room(bench: Bench) -> None:
         raise CannotJudgeError(msg)
 
 
+def toy_or_own(bench: Bench) -> str:
+    """Return the plain toy, or the scorer's own model where it is made for no other."""
+    return "toy" if bench.target.factory else OWN
+
+
 def where(law: Law, bench: Bench) -> str | None:
     """Return the model that a law's cases are on, or None where it cannot be told."""
     if bench.target.factory:
@@ -191,8 +199,6 @@ def equal(  # noqa: PLR0917 - what is compared, then how many tokens are in it
     found: float,
     expected: float,
     tokens: int,
-    *,
-    effect: float = 0.01,
 ) -> Compared:
     """Return two sums over so many tokens that are to be equal."""
     return Compared(
@@ -200,9 +206,6 @@ def equal(  # noqa: PLR0917 - what is compared, then how many tokens are in it
         found,
         expected,
         bench.tolerance(model, tokens),
-        effect=effect * max(1, tokens),
+        effect=_EFFECT * max(1, tokens),
         floor=bench.floor(model, tokens),
     )
-
-
-__all__ = ["Ask", "Bench", "Case", "Compared", "Drawing", "Law", "Part", "Scored", "equal", "where"]

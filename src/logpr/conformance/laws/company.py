@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from logpr.conformance.bench import OWN_TOLERANCE, Ask, Bench, Compared, Scored
 from logpr.conformance.case import OWN, Case
-from logpr.conformance.laws._law import Draw, Drawing, Law, equal, stands_apart
+from logpr.conformance.laws._law import Draw, Drawing, Law, equal, stands_apart, toy_or_own
 
 _MANY = 37
 """Candidates of a large call."""
@@ -14,13 +14,9 @@ _MANY = 37
 _NOISE = OWN_TOLERANCE["bfloat16"]
 
 
-def _model(bench: Bench) -> str:
-    return "toy" if bench.target.factory else OWN
-
-
 def _several(law: str, count: int, *sizes: tuple[int, int]) -> Draw:
     def cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-        model = _model(bench)
+        model = toy_or_own(bench)
         for _ in range(count):
             yield Case(law, model, draw.several(model, (1, 5), *sizes))
 
@@ -65,7 +61,7 @@ def check_repeat(bench: Bench, case: Case) -> Iterator[Compared]:
 def _alone_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
     yield from _several("candidate_independence", 4, (1, 3), (1, 3), (2, 5))(bench, draw)
     # More than fill a usual batch, and no multiple of one.
-    model = _model(bench)
+    model = toy_or_own(bench)
     many = draw.several(model, (1, 3), *[(1, 5)] * _MANY)
     yield Case("candidate_independence", model, many)
 
@@ -115,7 +111,7 @@ def check_permutation(bench: Bench, case: Case) -> Iterator[Compared]:
 
 
 def _batch_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-    model = _model(bench)
+    model = toy_or_own(bench)
     for company in ((6, 9), (1, 1), (6, 9)):
         parts = draw.several(model, (2, 5), (2, 4), company, company)
         yield Case("batch_composition", model, parts)

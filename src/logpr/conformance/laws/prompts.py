@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from logpr.conformance.bench import Ask, Bench, CannotJudgeError, Compared
 from logpr.conformance.case import OWN, Case, Part
-from logpr.conformance.laws._law import MOVED, Drawing, Law, equal, require_room
+from logpr.conformance.laws._law import MOVED, Drawing, Law, equal, require_room, toy_or_own
 from logpr.conformance.targets.base import ScorerError
 from logpr.conformance.toy.weights import CONTEXT
 
@@ -17,10 +17,6 @@ _SEEN = 0.05
 
 _SEEDS = (0, 1 << 31)
 """Of long texts."""
-
-
-def _model(bench: Bench) -> str:
-    return "toy" if bench.target.factory else OWN
 
 
 def _excluded_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
@@ -53,7 +49,7 @@ def check_prompt_excluded(bench: Bench, case: Case) -> Iterator[Compared]:
 
 
 def _used_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-    model = _model(bench)
+    model = toy_or_own(bench)
     alphabet = bench.alphabet(model)
     found = 0
     while found < 4:  # noqa: PLR2004 - cases

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from logpr.conformance.bench import Ask, Bench, CannotJudgeError, Compared
-from logpr.conformance.case import OWN, Case
-from logpr.conformance.laws._law import Draw, Drawing, Law, equal
-
-
-def _model(bench: Bench) -> str:
-    return "toy" if bench.target.factory else OWN
+from logpr.conformance.case import Case
+from logpr.conformance.laws._law import Draw, Drawing, Law, equal, toy_or_own
 
 
 def _chain_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-    model = _model(bench)
+    model = toy_or_own(bench)
     ways = (0, 1) if bench.together else (0,)
     for round_ in range(5):
         parts = draw.parts(model, (1, 5), (1, 3), (1, 1) if round_ < 2 else (1, 3))  # noqa: PLR2004 - the first two of five
@@ -39,7 +35,7 @@ def check_chain_rule(bench: Bench, case: Case) -> Iterator[Compared]:
 
 def _triples(law: str, count: int) -> Draw:
     def cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-        model = _model(bench)
+        model = toy_or_own(bench)
         for _ in range(count):
             yield Case(law, model, draw.parts(model, (1, 5), (1, 3), (1, 4)))
 
@@ -67,7 +63,7 @@ def check_prefix_monotone(bench: Bench, case: Case) -> Iterator[Compared]:
 
 
 def _count_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-    model = _model(bench)
+    model = toy_or_own(bench)
     for longest in (1, 2, 4, 8):
         yield Case("token_count", model, draw.parts(model, (1, 5), (longest, longest)))
 
@@ -113,7 +109,7 @@ def check_future_blind(bench: Bench, case: Case) -> Iterator[Compared]:
 
 
 def _future_cases(bench: Bench, draw: Drawing) -> Iterator[Case]:
-    model = _model(bench)
+    model = toy_or_own(bench)
     alphabet = bench.alphabet(model)
     found = 0
     while found < 4:  # noqa: PLR2004 - cases
