@@ -127,8 +127,10 @@ def _kept(report: CheckReport) -> str:
     laws = "the 1 law" if kept == 1 else f"all {count(kept)} laws"
     rest = len(report.not_applicable)
     # Without the suite's models neither the unit nor the normaliser is told.
-    more = f"; {count(rest)} others need a factory" if report.architecture is None and rest else ""
-    return f"keeps {laws} that {which}{more}"
+    if report.architecture is not None or not rest:
+        return f"keeps {laws} that {which}"
+    others = "1 other needs" if rest == 1 else f"{count(rest)} others need"
+    return f"keeps {laws} that {which}; {others} a factory or another declaration"
 
 
 def _were(number: int) -> str:
