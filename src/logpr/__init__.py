@@ -41,8 +41,9 @@ from logpr._version import __version__
 from logpr.models._load import load
 
 if TYPE_CHECKING:
-    from logpr import auditing, conformance
+    from logpr import auditing, conformance, decoding
     from logpr._audit import audit
+    from logpr._decode import decode
     from logpr._explain import explain
     from logpr.auditing._record import record
     from logpr.conformance.checking import check
@@ -76,6 +77,8 @@ __all__ = [
     "auditing",
     "check",
     "conformance",
+    "decode",
+    "decoding",
     "errors",
     "explain",
     "length_penalty",
@@ -97,6 +100,8 @@ _LATER = {
     "auditing": "logpr.auditing:",
     "check": "logpr.conformance.checking:check",
     "conformance": "logpr.conformance:",
+    "decode": "logpr._decode:decode",
+    "decoding": "logpr.decoding:",
     "explain": "logpr._explain:explain",
     "parametrize_with_checks": "logpr.conformance.parametrize:parametrize_with_checks",
     "record": "logpr.auditing._record:record",

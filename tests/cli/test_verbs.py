@@ -18,7 +18,7 @@ from logpr.cli import rank
 from logpr.models.builtin import LlamaModel
 from tests.cli.conftest import Cli
 
-VERBS = ("rank", "score", "next", "audit", "doctor")
+VERBS = ("rank", "score", "next", "decode", "audit", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)

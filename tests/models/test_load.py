@@ -51,6 +51,8 @@ def some_model() -> TableModel:
         ("builtin:some/folder", "builtin:open_builtin", "some/folder"),
         ("table:t.yaml", "table:open_table", "t.yaml"),
         ("logits:a:b.npz", "logits:open_logits", "a:b.npz"),
+        ("gguf:m.gguf", "gguf:open_gguf", "m.gguf"),
+        ("https://host/v1#model=m", "openai:open_endpoint", "https://host/v1#model=m"),
         ("gpt2", "hf:open_hf", "gpt2"),
         ("org/name-1.5", "hf:open_hf", "org/name-1.5"),
     ],
@@ -82,8 +84,8 @@ def test_a_folder_goes_to_transformers(
     [
         ("tabel:t.yaml", "no kind of model is called 'tabel:'"),
         ("tabel:t.yaml", "'table:t.yaml' perhaps, or builtin"),
-        ("gguf:m.gguf", "give builtin, builtin:FOLDER, table:FILE.yaml, logits:FILE.npz"),
-        ("http://localhost:8000", "no kind of model is called 'http:'"),
+        ("mlx:m.npz", "give builtin, builtin:FOLDER, table:FILE.yaml, logits:FILE.npz"),
+        ("ftp://localhost:8000", "no kind of model is called 'ftp:'"),
     ],
 )
 def test_unknown_schemes_list_the_known_ones(name: str, words: str) -> None:

@@ -8,18 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logpr._score._sources import check_sourced
+from logpr._score._prompt import Prompt, prompt_of
 from logpr._types import FloatVocab, Special
 from logpr._values import Provenance, Query
 from logpr._version import __version__
-from logpr.errors import EmptyContextError, NumbersError, QueryError, TokenizationError
-from logpr.models.base import EncoderDecoder, Model, NextRows, Predictive, Unconditional
-from logpr.tokens.boundary import encode
-from logpr.tokens.chat import encode_chat
-from logpr.tokens.seq2seq import encode_apart
-
-_NO_PROMPT = "there is no prompt; give prompt='…' (may be ''), messages=[…] or prompt_ids=[…]"
-_NO_TOKENIZER = "this model has no tokenizer, so it takes no text; give prompt_ids=[…]"
+from logpr.errors import NumbersError, QueryError, TokenizationError
+from logpr.models.base import Model, NextRows, Predictive
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,53 +108,14 @@ def model_step(
     if names is not None:
         msg = "names= goes with logits=; a model's tokens have their own texts"
         raise QueryError(msg)
-    if isinstance(model, EncoderDecoder):
-        return _decoder_step(query, model, special)
-    if not isinstance(model, Predictive):
+    prompt = prompt_of(query, model, special)
+    if not isinstance(prompt.model, Predictive):
         msg = "this model scores given tokens but does not show whole next-token distributions"
         raise QueryError(msg)
-    ids, bos_count, warnings = _fed(query, model, special)
-    _check_ids(ids, model.vocab_size)
-    if not ids and not isinstance(model, Unconditional):
-        msg = (
-            "the prompt is empty and no start token is fed, so the first token cannot be "
-            "conditioned on anything; give a prompt, or bos='auto' with a model that declares one"
-        )
-        raise EmptyContextError(msg)
-    return _step_of(model.next_logits([ids]), query, model, ids, bos_count, warnings)
+    return _step_of(prompt.model.next_logits([prompt.fed]), query, model, prompt)
 
 
-def _decoder_step(query: Query, model: EncoderDecoder, special: Special) -> Step:
-    """Return the distribution of the first token of y, given an x that the encoder reads."""
-    check_sourced(query, "the prompt")
-    prompt = query.prompt if query.prompt is not None else query.prompt_ids
-    if prompt is None:
-        raise QueryError(_NO_PROMPT)
-    if isinstance(prompt, str) and model.source_tokenizer is None:
-        raise QueryError(_NO_TOKENIZER)
-    if not isinstance(prompt, str):
-        _check_ids(prompt, model.source_vocab_size)
-    encoded = encode_apart(
-        prompt,
-        (),
-        source=model.source_tokenizer,
-        target=model.tokenizer,
-        frame=model.source_frame,
-        start_ids=model.decoder_start_ids,
-        special=special,
-    )
-    rows = model.given(encoded.source_ids).next_logits([model.decoder_start_ids])
-    return _step_of(rows, query, model, encoded.source_ids, encoded.bos_count, encoded.warnings)
-
-
-def _step_of(  # noqa: PLR0917 - the parts of a step
-    rows: NextRows,
-    query: Query,
-    model: Model,
-    ids: tuple[int, ...],
-    bos_count: int,
-    warnings: tuple[str, ...],
-) -> Step:
+def _step_of(rows: NextRows, query: Query, model: Model, prompt: Prompt) -> Step:
     values = rows.logits[0] if rows.logits is not None else rows.logprobs[0]
     check(values, "the model's logits")
     provenance = Provenance(
@@ -168,49 +123,10 @@ def _step_of(  # noqa: PLR0917 - the parts of a step
         boundary=query.boundary,
         end="open",
         bos=query.bos,
-        bos_count=bos_count,
+        bos_count=prompt.bos_count,
         logpr=__version__,
     )
     from_logits = rows.logits is not None
-    return Step(values, from_logits, None, model, query.prompt, ids, provenance, warnings)
-
-
-def _check_ids(ids: tuple[int, ...], vocab_size: int) -> None:
-    for position, token in enumerate(ids):
-        if not 0 <= token < vocab_size:
-            msg = (
-                f"token id {token} at position {position} of the prompt is outside the model's "
-                f"vocabulary of {vocab_size} (ids 0 to {vocab_size - 1})"
-            )
-            raise TokenizationError(msg)
-
-
-def _fed(
-    query: Query, model: Model, special: Special
-) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-    """Return the ids fed for a query's prompt, how many start tokens they hold, and warnings."""
-    if query.prompt_ids is not None and query.messages is None and query.prompt is None:
-        return query.prompt_ids, 0, ()
-    if query.messages is None and query.prompt is None:
-        raise QueryError(_NO_PROMPT)
-    if model.tokenizer is None:
-        raise QueryError(_NO_TOKENIZER)
-    if query.messages is not None:
-        encoded = encode_chat(
-            model.tokenizer,
-            query.messages,
-            (),
-            boundary="separate",
-            bos=query.bos,
-            special=special,
-        )
-    else:
-        encoded = encode(
-            model.tokenizer,
-            query.prompt or "",
-            (),
-            boundary="separate",
-            bos=query.bos,
-            special=special,
-        )
-    return encoded.context_ids, encoded.bos_count, encoded.warnings
+    return Step(
+        values, from_logits, None, model, query.prompt, prompt.ids, provenance, prompt.warnings
+    )

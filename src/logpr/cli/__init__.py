@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from logpr._version import __version__
-from logpr.cli import audit, check, demo, doctor, explain, next_token, rank, score
+from logpr.cli import audit, check, decode, demo, doctor, explain, next_token, rank, score
 from logpr.cli._group import Verbs, report_bug
 
 __all__ = ["app", "main"]
@@ -45,6 +45,7 @@ def _verb(name: str, function: Callable[..., None], examples: Iterable[str]) -> 
             next_token.EXAMPLES[1],
             rank.EXAMPLES[1],
             explain.EXAMPLES[1],
+            decode.EXAMPLES[0],
             audit.EXAMPLES[1],
             check.EXAMPLES[0],
             "logpr doctor",
@@ -71,6 +72,7 @@ _verb("rank", rank.rank, rank.EXAMPLES)
 _verb("score", score.score, score.EXAMPLES)
 _verb("next", next_token.next_token, next_token.EXAMPLES)
 _verb("explain", explain.explain, explain.EXAMPLES)
+_verb("decode", decode.decode, decode.EXAMPLES)
 _verb("audit", audit.audit, audit.EXAMPLES)
 _verb("check", check.check, check.EXAMPLES)
 _verb("demo", demo.demo, demo.EXAMPLES)

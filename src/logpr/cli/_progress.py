@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,9 +24,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from logpr._values import Moment
+from logpr.cli._say import say
 from logpr.io.formats import Source
+from logpr.report.terminal import decoding_live
 
 _CHUNK = 1 << 20
+_EVERY_SECONDS = 0.1
 
 
 class _Rate(ProgressColumn):
@@ -125,6 +132,62 @@ class Trying:
         """Wipe the line."""
         if self._line is not None and self._task is not None:
             self._line.stop()
+
+
+class Searching:
+    """A line that says how far a search is, and, once, that it will hardly end.
+
+    Args:
+        warning: what to say of a moment, on stderr wherever that goes; None where nothing is.
+    """
+
+    def __init__(self, warning: Callable[[Moment], str | None]) -> None:
+        self._warning = warning
+        self._warned = False
+        self._live: Live | None = None
+        self._drawn = -_EVERY_SECONDS
+        self._seen = False
+
+    def __enter__(self) -> Self:
+        """Begin; nothing is drawn before the search is somewhere."""
+        self._seen = sys.stderr.isatty()
+        return self
+
+    def __call__(self, moment: Moment) -> None:
+        """Show where the search is, ten times a second at most."""
+        words = None if self._warned else self._warning(moment)
+        if words is not None:
+            self._warned = True
+            self._wipe()
+            say(words)
+        now = time.monotonic()
+        if not self._seen or now - self._drawn < _EVERY_SECONDS:
+            return
+        self._drawn = now
+        if self._live is None:
+            self._live = Live(
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        self._live.update(decoding_live(moment), refresh=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wipe the line."""
+        self._wipe()
+
+    def _wipe(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 def _rows(source: Source) -> int | None:

@@ -24,13 +24,19 @@ _BACKENDS = {
     "builtin": "logpr.models.builtin:open_builtin",
     "table": "logpr.models.table:open_table",
     "logits": "logpr.models.logits:open_logits",
+    "gguf": "logpr.models.gguf:open_gguf",
+    "http": "logpr.models.openai:open_endpoint",
+    "https": "logpr.models.openai:open_endpoint",
 }
+_URLS = ("http", "https")
+"""Schemes that are part of the name."""
+
 _TRANSFORMERS = "logpr.models.hf:open_hf"
 _RUNS_IN_NUMPY = "logpr.models.builtin:runs_in_numpy"
 
 _FORMS = (
-    "builtin, builtin:FOLDER, table:FILE.yaml, logits:FILE.npz, the folder of a model, or a hub id "
-    "like 'org/name'"
+    "builtin, builtin:FOLDER, table:FILE.yaml, logits:FILE.npz, gguf:FILE.gguf, "
+    "http://HOST:PORT/v1#tokenizer=FOLDER, the folder of a model, or a hub id like 'org/name'"
 )
 
 # Two letters at least, so that a drive of Windows ("C:\…") is a path.
@@ -43,6 +49,7 @@ _FILES = {
     ".json": "table",
     ".npz": "logits",
     ".safetensors": "logits",
+    ".gguf": "gguf",
 }
 """The scheme that a file's ending suggests."""
 
@@ -64,8 +71,9 @@ def load(
 
     Args:
         name: `builtin` (the small model that ships with the package), `builtin:FOLDER` (any
-            Llama-type folder, run in NumPy), `table:FILE.yaml`, `logits:FILE.npz`, or the folder
-            or hub id of a transformers model.
+            Llama-type folder, run in NumPy), `table:FILE.yaml`, `logits:FILE.npz`, `gguf:FILE.gguf`
+            (llama.cpp), `http://HOST:PORT/v1#tokenizer=FOLDER` (an OpenAI-compatible completions
+            endpoint), or the folder or hub id of a transformers model.
         dtype: the precision of its arithmetic, such as `float32`; the backend's own by default.
         device: where it runs, such as `cuda`.
         executor: how packs run, such as `plain`; by default the first of `forest`, `mask`,
@@ -109,7 +117,8 @@ def load(
     scheme = _SCHEME.match(name)
     if scheme is not None:
         if scheme[1] in _BACKENDS:
-            return _open(_BACKENDS[scheme[1]], scheme[2], options)
+            rest = name if scheme[1] in _URLS else scheme[2]
+            return _open(_BACKENDS[scheme[1]], rest, options)
         if not Path(name).exists():
             near = difflib.get_close_matches(scheme[1], _BACKENDS, n=1)
             hint = f"'{near[0]}:{scheme[2]}' perhaps, or " if near else ""

@@ -5,8 +5,8 @@ Conventions every backend keeps:
 - the last projection and all after it accumulate in at least float32; what is returned is float64;
 - END is one outcome with logit logsumexp(u[end_ids]); an END edge's favourite, rank, entropy and
   alternatives treat it as one outcome (shown as the first of the end ids);
-- what a backend can do is its type: `Model`, `Predictive`, `Unconditional`, `EncoderDecoder`,
-  `Reusing`, `Refining`, `Halved`, `Sized`.
+- what a backend can do is its type: `Model`, `Predictive`, `Stepwise`, `Glimpsing`,
+  `Unconditional`, `EncoderDecoder`, `Reusing`, `Refining`, `Halved`, `Sized`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
-from logpr._types import FloatEdges, FloatPrefixesVocab, FloatVocab, IntEdges
+from logpr._types import FloatEdges, FloatPrefixesVocab, FloatVocab, IntEdges, IntNodes
 from logpr._values import ModelProvenance
 from logpr.tokens.base import Tokenizer
 from logpr.tokens.pack import Pack
@@ -124,6 +124,123 @@ class Predictive(Model, Protocol):
 
     def next_logits(self, prefixes: Sequence[Sequence[int]]) -> NextRows:
         """Return the distribution after each prefix of token ids."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """The next-token distributions of some prefixes, in the type that the model emitted them.
+
+    log Pr(token) = values − logz. `unseen` is None where rows are whole. Else the model showed
+    only its best tokens: the others are −inf in `values`, and no one of them has a larger
+    log-probability than `unseen`.
+    """
+
+    values: Float[np.ndarray, "prefixes vocab"]
+    logz: Float64[np.ndarray, " prefixes"]
+    unseen: Float64[np.ndarray, " prefixes"] | None = None
+
+
+@runtime_checkable
+class Stepper(Protocol):
+    """Beginnings of continuations of one prompt, each a node that one token more goes on from.
+
+    A node keeps its parent for as long as somebody holds it; keys and values that there is no room
+    for are computed again when they are needed. Nodes are numbers; a number is given out again
+    once its node is gone.
+    """
+
+    @property
+    def root(self) -> int:
+        """The node of the prompt itself; it is never let go."""
+        ...
+
+    @property
+    def fed(self) -> int:
+        """Tokens that went through the network so far, the prompt's among them."""
+        ...
+
+    @property
+    def fed_again(self) -> int:
+        """Of `fed`: those whose keys and values had been let go for lack of room."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Forward passes so far."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that keys and values take now."""
+        ...
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that keys and values took."""
+        ...
+
+    def start(self) -> StepRows:
+        """Return the distribution after the prompt: one row."""
+        ...
+
+    def extend(self, parents: IntNodes, tokens: IntNodes) -> tuple[IntNodes, StepRows]:
+        """Return a new node for each parent with one token more, and the rows after them.
+
+        The caller holds each new node once.
+
+        Raises:
+            ContextLengthError: a path with its prompt is longer than the context.
+            ModelOutputError: a row has no distribution.
+        """
+        ...
+
+    def hold(self, nodes: IntNodes, times: IntNodes) -> None:
+        """Hold each node so many times more."""
+        ...
+
+    def release(self, nodes: IntNodes) -> None:
+        """Let each node go once, as often as it is listed; unheld ones without children end."""
+        ...
+
+    def path(self, node: int) -> tuple[int, ...]:
+        """Return the tokens from the prompt, exclusive, to the node."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Model, Protocol):
+    """A model that goes on from many beginnings at once, each token through it once."""
+
+    def stepper(self, prompt_ids: Sequence[int], *, kv_bytes: int) -> Stepper:
+        """Return the beginnings of continuations of one prompt, none of them computed yet.
+
+        Args:
+            prompt_ids: what comes before, at least one token.
+            kv_bytes: keys and values held at most, the prompt's and those of one call apart.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpses:
+    """The best next tokens after each prefix, and their log-probabilities under the whole row.
+
+    Tokens that are not listed have no larger log-probability than the smallest listed one, nor
+    than what the listed ones leave of the probability. A row may be shorter than the others: −1
+    and −inf fill it up.
+    """
+
+    token_ids: Int64[np.ndarray, "prefixes k"]
+    logprobs: Float64[np.ndarray, "prefixes k"]
+
+
+@runtime_checkable
+class Glimpsing(Model, Protocol):
+    """A model that shows the best next tokens alone: an endpoint with `top_logprobs`."""
+
+    def next_top(self, prefixes: Sequence[Sequence[int]]) -> Glimpses:
+        """Return the best next tokens after each prefix of token ids."""
         ...
 
 

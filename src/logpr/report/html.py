@@ -14,12 +14,14 @@ import json
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from logpr._values import (
     AuditReport,
     AuditRow,
     CheckReport,
     Decisions,
+    Decoding,
     Explanation,
     NextToken,
     Ranking,
@@ -27,11 +29,15 @@ from logpr._values import (
     Value,
 )
 from logpr.report import charts, explaining, numbers, scales
+from logpr.report import decoding as decoding_documents
 from logpr.report.texts import clipped, ids_text, prose, visible
 from logpr.report.words import audit as audit_words
+from logpr.report.words import certificate as certificate_words
 from logpr.report.words import check as check_words
+from logpr.report.words import decoding as decoding_words
 from logpr.report.words import evidence as evidence_words
 from logpr.report.words import explanation as explanation_words
+from logpr.report.words import outputs as output_words
 from logpr.report.words import ranking as ranking_words
 from logpr.report.words import score as score_words
 from logpr.report.words.parts import heading, meaning, source
@@ -45,6 +51,8 @@ __all__ = [
     "check_page",
     "decisions",
     "decisions_page",
+    "decoding",
+    "decoding_page",
     "explanation",
     "explanation_page",
     "next_token",
@@ -140,6 +148,23 @@ def decisions(value: Decisions) -> str:
 def decisions_page(value: Decisions) -> str:
     """Return a file of rankings as one HTML document: surprising decisions, flips, length drift."""
     return _render("decisions_page.html.j2", **explaining.index(value, _script()))
+
+
+def decoding(value: Decoding) -> str:
+    """Return the verdict, the outputs, the tree, the ledger, and why greedy lost where asked."""
+    # A whole fragment of its own, as a notebook shows it.
+    why = None if value.explanation is None else Markup(explanation(value.explanation))  # noqa: S704 - it was rendered here
+    return _render("decoding.html.j2", **decoding_documents.fragment(value), why=why)
+
+
+def decoding_page(value: Decoding) -> str:
+    """Return a whole decoding as one HTML document that needs no other file.
+
+    Of large trees the likeliest beginnings and the ways of the decoders are drawn and the rest are
+    counted. The decoding stands in it as JSON (`<script type="application/json" id="decoding">`),
+    where that has no more than 600,000 characters.
+    """
+    return _render("decoding_page.html.j2", **decoding_documents.page(value, _script()))
 
 
 def next_token(value: NextToken) -> str:
@@ -243,12 +268,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(drawn=_drawn, said=_said)
+    environment.tests.update(spelt_otherwise=output_words.is_spelt_otherwise)
     environment.globals.update(
         again=again,
         audit=audit_words,
         checked=check_words,
         clamp=scales.CLAMP,
         count=numbers.count,
+        decoded=decoding_words,
         evidence=evidence_words,
         explained=explanation_words,
         figure=numbers.figure,
@@ -257,9 +284,11 @@ def _environment() -> Environment:
         ids_text=ids_text,
         level=scales.level,
         meaning=meaning,
+        outputs=output_words,
         percent=numbers.percent,
         plural=numbers.plural,
         probability=numbers.probability,
+        proofs=certificate_words,
         ranked=ranking_words,
         rate=numbers.rate,
         signed=numbers.signed,

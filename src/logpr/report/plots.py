@@ -1,4 +1,4 @@
-"""Pictures of an explanation as PNG or SVG, drawn by matplotlib without a screen.
+"""Pictures of an explanation or a decoding as PNG or SVG, drawn by matplotlib without a screen.
 
 Equal values give equal bytes: nothing of the day, the machine's settings or the user's style goes
 into a file. A user's text is data: no formula is read in it, and what the font of a PNG lacks is
@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from logpr._values import Curve, Explanation
+from logpr._values import Curve, Decoding, Explanation
 from logpr.errors import MissingExtraError, QueryError
 from logpr.report.numbers import fixed, signed
 from logpr.report.scales import FIRST, SECOND
 from logpr.report.texts import clipped, isolated, prose, visible
+from logpr.report.words import decoding as decoding_words
 from logpr.report.words import explanation as words
 from logpr.report.words.parts import Quoted, Sentence
 
@@ -36,7 +37,7 @@ except ImportError as error:
     _msg = f'pictures are drawn by matplotlib ({error}): pip install "logpr[plot]"'
     raise MissingExtraError(_msg) from error
 
-__all__ = ["curves", "explanation_plot", "waterfall"]
+__all__ = ["curves", "decoding_bounds", "explanation_plot", "waterfall"]
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Say: TypeAlias = Callable[..., str]
@@ -102,18 +103,46 @@ def explanation_plot(value: Explanation, path: _Path) -> None:
     _draw(value, path, (_waterfall, _curves) if value.curves else (_waterfall,))
 
 
+def decoding_bounds(value: Decoding, path: _Path) -> None:
+    """Write the best score so far and the bound that no output exceeds, against seconds.
+
+    Raises:
+        QueryError: the path ends with neither .png nor .svg, or fewer than two moments of the
+            search were noted.
+        OSError: the file cannot be written.
+    """
+    if len(value.history) < 2:  # noqa: PLR2004 - no line
+        msg = (
+            f"there are no bounds over time: {len(value.history)} moments of this search were "
+            f"noted; method='exact' (--method exact) notes them"
+        )
+        raise QueryError(msg)
+
+    def part(axes: Axes, _say: _Say) -> None:
+        _bounds(value, axes)
+
+    _save(path, ((decoding_words.verdict(value),),), ((part, 3.2),))
+
+
 _Part: TypeAlias = Callable[[Explanation, Axes, _Say], None]
+_Panel: TypeAlias = tuple[Callable[[Axes, _Say], None], float]
+"""What draws into a frame, and how many inches high that is."""
 
 
 def _draw(value: Explanation, path: _Path, parts: Sequence[_Part]) -> None:
+    sentences = (words.verdict(value), words.parting(value), _otherwise(value))
+    panels = [(functools.partial(part, value), _height(part, value)) for part in parts]
+    _save(path, sentences, panels)
+
+
+def _save(path: _Path, sentences: Sequence[Sentence], panels: Sequence[_Panel]) -> None:
     kind = Path(path).suffix.lower()
     if kind not in (".png", ".svg"):
         msg = f"{os.fspath(path)!r} is no picture that is written here: end it with .png or .svg"
         raise QueryError(msg)
     say = functools.partial(_said, vector=kind == ".svg")
-    sentences = (words.verdict(value), words.parting(value), _otherwise(value))
     title = _wrapped(*map(say, sentences))
-    heights = [_height(part, value) for part in parts]
+    heights = [height for _, height in panels]
     out = io.BytesIO()
     with _settings(), warnings.catch_warnings():
         if kind == ".svg":
@@ -122,9 +151,9 @@ def _draw(value: Explanation, path: _Path, parts: Sequence[_Part]) -> None:
         size = (_WIDTH, sum(heights) + 0.35 + 0.24 * (title.count("\n") + 1))
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        grid = figure.subplots(len(parts), height_ratios=heights, squeeze=False)
-        for part, axes in zip(parts, grid[:, 0], strict=True):
-            part(value, axes, say)
+        grid = figure.subplots(len(panels), height_ratios=heights, squeeze=False)
+        for (part, _), axes in zip(panels, grid[:, 0], strict=True):
+            part(axes, say)
         # Neither the day nor the library's version; the writer of the format needs no screen.
         known = {"Date": None, "Creator": None} if kind == ".svg" else {"Software": None}
         figure.savefig(out, format=kind[1:], dpi=_DPI, metadata=known)
@@ -209,6 +238,23 @@ def _curves(value: Explanation, axes: Axes, say: _Say) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("bytes of the candidate")
     axes.set_ylabel("log Pr so far, in nats")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False, ncols=1)
+
+
+def _bounds(value: Decoding, axes: Axes) -> None:
+    moments = value.history
+    xs = [each.seconds for each in moments]
+    for label, ys, colour, line in (
+        ("no output exceeds this", [each.upper for each in moments], SECOND, "--"),
+        ("the best so far", [each.lower for each in moments], FIRST, "-"),
+    ):
+        # Before an output has ended there is no best: the line begins where there is one.
+        kept = [y if math.isfinite(y) else math.nan for y in ys]
+        ends = f"{label}: ends at {fixed(ys[-1])}"
+        axes.plot(xs, kept, color=colour, linestyle=line, drawstyle="steps-post", label=ends)
+    axes.set_xlabel("seconds")
+    plain = value.objective == "logprob"
+    axes.set_ylabel("log Pr, in nats" if plain else value.objective)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False, ncols=1)
 
 

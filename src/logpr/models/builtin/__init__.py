@@ -1,8 +1,8 @@
 """Llama-type models in NumPy: the shipped model's runtime, and the oracle that others are held to.
 
 Rooms, from the ground up: `config` (what the folder says), `weights` (safetensors to arrays),
-`rotary`, `plain` (one sequence, slow and obvious), `packed` (a pack in depth-first chunks), `model`
-(the seam).
+`rotary`, `plain` (one sequence, slow and obvious), `packed` (a pack in depth-first chunks),
+`passes` and `steps` (a search, many beginnings at once), `model` (the seam).
 """
 
 from __future__ import annotations

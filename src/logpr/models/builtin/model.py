@@ -23,6 +23,7 @@ from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
 from logpr.models.builtin.config import LlamaConfig, read_config, read_json
 from logpr.models.builtin.packed import PathCache, states_of
 from logpr.models.builtin.plain import plain_logits
+from logpr.models.builtin.steps import LlamaStepper
 from logpr.models.builtin.threads import threads_for
 from logpr.models.builtin.weights import Weights, load_weights, rounded_weights, weight_files
 from logpr.numerics.half import HalfType
@@ -72,7 +73,7 @@ def open_builtin(rest: str, options: LoadOptions) -> LlamaModel:
 
 @final
 class LlamaModel:
-    """Implements `Model` and `Predictive` for Llama-type folders, in float32 or float64.
+    """Implements `Predictive` and `Stepwise` for Llama-type folders, in float32 or float64.
 
     Args:
         weights: its arrays.
@@ -222,6 +223,23 @@ class LlamaModel:
             return next_rows(np.empty((0, self.vocab_size), dtype=self._weights.head.dtype))
         with threads_for(self._config.width):
             return self._next(prefixes)
+
+    def stepper(self, prompt_ids: Sequence[int], *, kv_bytes: int) -> LlamaStepper:
+        """Return the beginnings of continuations of one prompt, none of them computed yet.
+
+        They are computed in batches, each token once, whatever the executor.
+
+        Args:
+            prompt_ids: what comes before, at least one token.
+            kv_bytes: keys and values held at most, the prompt's and those of one pass apart.
+
+        Raises:
+            EmptyContextError: the prompt is empty.
+            ContextLengthError: it is longer than the context.
+        """
+        return LlamaStepper(
+            self._weights, self._config, prompt_ids, kv_bytes=kv_bytes, name=self._name
+        )
 
     def _next(self, prefixes: Sequence[Sequence[int]]) -> NextRows:
         whole = [tuple(prefix) for prefix in prefixes]

@@ -26,6 +26,7 @@ from logpr.models.hf import flex
 from logpr.models.hf.kept import Keys, Layer, held
 from logpr.models.hf.kernels import Part, Rules, Seen, attend
 from logpr.models.hf.plan import Above, Bushes, Plan
+from logpr.models.hf.step_attention import StepPlan, along_steps
 from logpr.models.hf.tiled import along_tiles
 from logpr.models.hf.tiles import TilePlan
 
@@ -46,7 +47,7 @@ class Meter:
 
     __slots__ = ("blocks", "calls", "layers", "masks", "plan")
 
-    def __init__(self, plan: Plan | TilePlan) -> None:
+    def __init__(self, plan: Plan | TilePlan | StepPlan) -> None:
         self.plan = plan
         self.calls = 0
         self.layers: list[Layer] = []
@@ -64,7 +65,7 @@ _ACTIVE: ContextVar[Meter | None] = ContextVar("logpr_forest", default=None)
 
 
 @contextmanager
-def planned(plan: Plan | TilePlan) -> Iterator[Meter]:
+def planned(plan: Plan | TilePlan | StepPlan) -> Iterator[Meter]:
     """Let the attention function work by `plan` inside the block, and nowhere else."""
     meter = Meter(plan)
     token = _ACTIVE.set(meter)
@@ -124,6 +125,10 @@ def forest_attention(  # noqa: PLR0917 - transformers calls it
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     rules = Rules(scale=scale, window=sliding_window, softcap=softcap)
     plan = meter.plan
+    if isinstance(plan, StepPlan):
+        stepped = along_steps(plan, meter.calls, query, key, value, rules, s_aux)
+        meter.calls += 1
+        return stepped.to(query.dtype), None
     if isinstance(plan, TilePlan):
         out, normaliser = along_tiles(plan, meter.calls, query, key, value, rules)
         everything = False

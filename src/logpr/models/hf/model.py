@@ -20,7 +20,8 @@ from logpr.errors import (
 )
 from logpr.models._head import next_rows
 from logpr.models._options import LoadOptions
-from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows
+from logpr.models._prefix_steps import PrefixSteps
+from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, NextRows, Stepper
 from logpr.models.hf.cached import Cached
 from logpr.models.hf.company import invariant_length
 from logpr.models.hf.declared import context_length_of, declared_end_ids
@@ -29,6 +30,7 @@ from logpr.models.hf.fixed import FixedHead
 from logpr.models.hf.halved import halved
 from logpr.models.hf.head import Head
 from logpr.models.hf.invariant import NAME as INVARIANT
+from logpr.models.hf.invariant import Invariant
 from logpr.models.hf.kept import PrefixStore
 from logpr.models.hf.memory import named_lack
 from logpr.models.hf.packed import Packed
@@ -37,6 +39,7 @@ from logpr.models.hf.precision import Decision
 from logpr.models.hf.probe import EXECUTORS, Tried, choose
 from logpr.models.hf.scoring import score_pack
 from logpr.models.hf.spans import Spanned
+from logpr.models.hf.steps import ForestSteps, Limits
 from logpr.models.hf.trials import check_asked, on_random_tokens, provenance_of
 from logpr.models.hf.trunk import Trunk, embedding, quiet
 from logpr.models.hf.verify import check_causal, find_head
@@ -52,7 +55,7 @@ CACHE_BYTES = 2**28
 
 
 class HFModel:
-    """A model of transformers: `Model` and `Predictive`. Made by `from_modules` or `logpr.load`."""
+    """A model of transformers, `Predictive` and `Stepwise`: by `from_modules` or `logpr.load`."""
 
     __slots__ = (
         "_context_length",
@@ -317,6 +320,28 @@ class HFModel:
         chosen = torch.cat(rows)[torch.tensor([place[edge] for (edge,) in asked])]
         logits = [self._head.logits(chosen[i : i + _ROWS]) for i in range(0, len(chosen), _ROWS)]
         return next_rows(torch.cat(logits).cpu().numpy())
+
+    def stepper(self, prompt_ids: Sequence[int], *, kv_bytes: int) -> Stepper:
+        """Return the beginnings of continuations of one prompt, none of them computed yet.
+
+        Each token goes through the network once where the executor is `forest`; else (and where
+        the same bits are promised in any company) every prefix is asked about whole.
+
+        Args:
+            prompt_ids: what comes before, at least one token.
+            kv_bytes: keys and values held at most, the prompt's and those of one call apart.
+        """
+        executor = self._executor
+        if not isinstance(executor, Spanned) or isinstance(executor, Invariant):
+            return PrefixSteps(self, prompt_ids)
+        limits = Limits(
+            name=self._provenance.model,
+            outcomes=self._vocab_size,
+            fed_ids=self.fed_ids,
+            context_length=self._context_length,
+            rows=executor.budget,
+        )
+        return ForestSteps(executor.forest, self._head, limits, prompt_ids, kv_bytes=kv_bytes)
 
     def _check(self, pack: Pack) -> None:
         if (pack.edge_nodes == ROOT).any():

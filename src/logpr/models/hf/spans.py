@@ -60,6 +60,11 @@ class Spanned:
         """Return what `executor=` calls it."""
         return "forest"
 
+    @property
+    def forest(self) -> Forest:
+        """Return what runs the rows of a span."""
+        return self._forest
+
     @contextmanager
     def storing(self, store: PrefixStore | None) -> Iterator[None]:
         """Use another store inside the block.

@@ -12,13 +12,17 @@ from functools import partial
 from logpr._values import (
     AccuracyReport,
     AuditReport,
+    Certificate,
     CheckReport,
     Decisions,
+    Decoding,
     Explanation,
+    Moment,
     NextToken,
     Provenance,
     Ranking,
     Score,
+    Verification,
 )
 from logpr.report.demo import Story
 from logpr.report.terminal import (
@@ -26,6 +30,7 @@ from logpr.report.terminal import (
     _audit,
     _check,
     _decisions,
+    _decoding,
     _demo,
     _explanation,
     _next,
@@ -41,8 +46,11 @@ __all__ = [
     "RankingsTally",
     "accuracy",
     "audit",
+    "certificate",
     "check",
     "decisions",
+    "decoding",
+    "decoding_live",
     "explanation",
     "next_token",
     "provenance",
@@ -51,6 +59,7 @@ __all__ = [
     "score",
     "stories",
     "story",
+    "verification",
 ]
 
 
@@ -64,6 +73,11 @@ def audit(value: AuditReport) -> View:
     return View(partial(_audit.draw, value))
 
 
+def certificate(value: Certificate) -> View:
+    """Return what a certificate claims, of which outputs, and where the probability went."""
+    return View(partial(_decoding.draw_certificate, value))
+
+
 def check(value: CheckReport) -> View:
     """Return which laws a scorer breaks, each with its smallest case, and what was not judged."""
     return View(partial(_check.draw, value))
@@ -72,6 +86,16 @@ def check(value: CheckReport) -> View:
 def decisions(value: Decisions) -> View:
     """Return the decisions of a file: the most surprising ones, and where rules disagree."""
     return View(partial(_decisions.draw, value))
+
+
+def decoding(value: Decoding) -> View:
+    """Return whether greedy is optimal, the outputs that were found, and what is proven of them."""
+    return View(partial(_decoding.draw, value))
+
+
+def decoding_live(moment: Moment) -> View:
+    """Return the one line that says how far a search is."""
+    return View(partial(_decoding.draw_live, moment))
 
 
 def explanation(value: Explanation) -> View:
@@ -117,3 +141,8 @@ def stories(value: Sequence[tuple[str, str]]) -> View:
 def story(value: Story) -> View:
     """Return a worked example, a step at a time."""
     return View(partial(_demo.draw, value))
+
+
+def verification(value: Verification) -> View:
+    """Return whether a certificate holds, claim by claim, and the output that refutes it."""
+    return View(partial(_decoding.draw_verification, value))

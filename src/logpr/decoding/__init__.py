@@ -1,0 +1,1 @@
+"""Decoding: outputs that maximise an objective, and what is proven about them."""
