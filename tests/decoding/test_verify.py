@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import logpr
 from logpr._values import Certificate, Constraint, ModelProvenance, Verification
 from logpr.decoding import recount
 from logpr.decoding.objective import Objective
@@ -454,6 +455,7 @@ def test_models_that_show_the_best_tokens_alone() -> None:
         "score": True,
         "arithmetic": True,
         "ledger": True,
+        "epsilon": True,
         "bound": None,
     }
     assert refuted(verify(example(token_ids=(B,)), model=TopOnly())) == {"score"}
@@ -492,3 +494,35 @@ def test_outputs_are_unchanged() -> None:
     assert [one.token_ids for one in found.outputs[:2]] == [(), BEST]
     assert isinstance(found.best, Output)
     assert math.exp(found.outputs[1].logprob) == pytest.approx(0.21)
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"max_new_tokens": 10**12}, "max_new_tokens"),
+        ({"bias": ((0, math.nan),)}, "no finite number"),
+        ({"bias": ((9999, -1.0),)}, "bias holds 9999"),
+        ({"prompt_ids": (9999,)}, "prompt_ids holds 9999"),
+        ({"token_ids": (0,) * 5000}, "token_ids are 5000"),
+    ],
+)
+def test_a_certificate_about_something_else_is_refused(lie: dict[str, object], said: str) -> None:
+    """What would make its claims hold by being vacuous, or take forever, is an error."""
+    lm = logpr.load("builtin")
+    found = logpr.decode(
+        "Once", model=lm, method="beam", width=2, max_new_tokens=2, compare=False
+    ).certificate
+    with pytest.raises(QueryError, match=said):
+        verify(replace(found, **lie), model=lm)  # type: ignore[arg-type]
+
+
+def test_a_large_epsilon_hides_nothing() -> None:
+    """It is held against the model's own noise; an infinite part of the ledger is no part."""
+    problem = problem_of(3)
+    proof = certificate_of(problem, searched(problem))
+    assert verify(proof, model=problem.model).verified
+    checked = verify(replace(proof, epsilon=5.0), model=problem.model)
+    assert [claim.id for claim in checked.claims if claim.holds is False] == ["epsilon"]
+    mass = replace(proof.mass, open=math.inf)
+    checked = verify(replace(proof, mass=mass), model=problem.model)
+    assert [claim.id for claim in checked.claims if claim.holds is False] == ["ledger"]

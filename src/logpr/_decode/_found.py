@@ -108,9 +108,10 @@ def others_of(request: Request, stepper: Stepper, options: Options, clock: Clock
     greedy = greedy_search(stepper, space, clock=part).best
     beam = beam_search(stepper, space, width=BEAM_WIDTH, clock=part).best
     drawn = None
-    # Draws take about as many steps as the two together, and are not stopped on their way.
-    if request.whole_rows and part.allows(part.seconds):
-        draws = sample(stepper, space, count=_TYPICAL_OF, seed=options.seed).outputs
+    if request.whole_rows:
+        found = sample(stepper, space, count=_TYPICAL_OF, seed=options.seed, clock=part)
+        # Those that are done when time is up are the short ones, and typical of nothing.
+        draws = found.outputs if found.stopped == "finished" else ()
         ended = sorted((one for one in draws if one.finished), key=lambda one: -one.logprob)
         drawn = _output(space, ended[len(ended) // 2]) if ended else None
     return Others(greedy=greedy, beam=beam, sample=drawn, empty=_empty_of(request, stepper))
@@ -209,13 +210,14 @@ def _of_beam(beam: Beam, outputs: tuple[Output, ...], work: Work) -> Findings:
     )
 
 
-def by_drawing(request: Request, stepper: Stepper, options: Options) -> Found:
+def by_drawing(request: Request, stepper: Stepper, options: Options, clock: Clock) -> Found:
     """Return draws: all that they bound is what they leave of the probability.
 
     Args:
         request: the outputs.
         stepper: of the prompt.
         options: of the caller.
+        clock: says when to stop.
     """
     space, before = request.space, Work.of(stepper)
     draw = sample if options.method == "sample" else sample_without_replacement
@@ -227,6 +229,7 @@ def by_drawing(request: Request, stepper: Stepper, options: Options) -> Found:
         top_k=options.top_k,
         top_p=options.top_p,
         seed=options.seed,
+        clock=clock,
     )
     drawn = tuple(_output(space, one) for one in found.outputs)
     known = {one.token_ids: one for one in drawn if one.ended}
@@ -241,20 +244,27 @@ def by_drawing(request: Request, stepper: Stepper, options: Options) -> Found:
         largest_truncated=left_over(space, left),
         rival_mass=left,
         expansions=found.expansions,
-        stopped="finished",
+        stopped=found.stopped,
         work=Work.of(stepper).since(before),
     )
-    note = (
-        f"n: {options.count} draws without replacement were asked for, and there are no more than "
-        f"{len(drawn)} outputs"
-    )
-    warnings = (note,) if found.exhausted else ()
+    warnings: list[str] = []
+    if found.exhausted:
+        warnings.append(
+            f"n: {options.count} draws without replacement were asked for, and there are no more "
+            f"than {len(drawn)} outputs"
+        )
+    if found.stopped != "finished":
+        warnings.append(
+            f"unfinished: {options.count - len(drawn)} of {options.count} draws were on their way "
+            f"when the search was stopped and are left out; the others are the shorter ones, and "
+            f"no fair sample"
+        )
     return Found(
         findings=findings,
         listed=drawn,
         draws=found.outputs,
         kappa=found.kappa,
-        warnings=warnings,
+        warnings=tuple(warnings),
     )
 
 

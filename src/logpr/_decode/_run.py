@@ -39,7 +39,7 @@ def run(request: Request, options: Options) -> Decoding:
         if options.compare:
             others = others_of(request, stepper, options, clock)
         if options.method in DRAWING:
-            found = by_drawing(request, stepper, options)
+            found = by_drawing(request, stepper, options, clock)
         elif options.method in ("greedy", "beam"):
             found = by_beam(request, stepper, options, clock)
         else:
@@ -118,7 +118,7 @@ def _decoding(  # noqa: PLR0917 - the parts of an answer
         explanation=_explained(request, best, greedy) if options.explain else None,
         seconds=seconds,
         peak_bytes=stepper.peak_bytes + found.peak_bytes,
-        warnings=(*request.warnings, *found.warnings, *_warnings(certificate, seconds)),
+        warnings=(*request.warnings, *found.warnings, *_warnings(options, certificate, seconds)),
         provenance=request.provenance,
     )
 
@@ -256,8 +256,11 @@ def _explained(
     return explain(ranking, first=0, second=1)
 
 
-def _warnings(certificate: Certificate, seconds: float) -> tuple[str, ...]:
-    if certificate.status != "gap" or certificate.stopped not in ("budget", "interrupted"):
+def _warnings(options: Options, certificate: Certificate, seconds: float) -> tuple[str, ...]:
+    searched = certificate.status == "gap" and certificate.stopped in ("budget", "interrupted")
+    searched &= options.method in ("exact", "threshold")
+    # The estimate counts beginnings by their probability alone.
+    if not searched or certificate.objective != "logprob" or certificate.bias:
         return ()
     said = forecast(certificate.lower, certificate.max_new_tokens, certificate.expansions, seconds)
     return () if said is None else (f"unproven: {said}",)

@@ -182,9 +182,10 @@ class Moment(Value):
 class Decoding(Value):
     """The best output that was found, others beside it, and the certificate.
 
-    `best` is None where nothing finished. `nbest` begins with it. `compared` are the outputs
-    of other ways to decode, best or not: greedy, beam-5, a typical sample, the empty output.
-    `empty_rank` is the rank of the empty output among all, as (at least, at most or None).
+    `best` is None where nothing was found; where nothing ended, it is a beginning that was cut, and
+    the certificate speaks of no output. `nbest` holds it, first but for draws. `compared` are the
+    outputs of other ways to decode, best or not: greedy, beam-5, a typical sample, the empty
+    output. `empty_rank` is the rank of the empty output among all, as (at least, at most or None).
     """
 
     prompt: str | None

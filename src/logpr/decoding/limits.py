@@ -121,16 +121,6 @@ class Clock:
         seconds = self.budget.seconds
         return Clock(Budget(seconds=None if seconds is None else share * seconds), within=self)
 
-    def allows(self, seconds: float) -> bool:
-        """Return whether something that takes so long may still be done.
-
-        Args:
-            seconds: that it is likely to take.
-        """
-        if self.stop(0) == "interrupted":
-            return False
-        return self.budget.seconds is None or self.seconds + seconds <= self.budget.seconds
-
     def left(self, expansions: int) -> int | None:
         """Return how many expansions the budget still has; None where it has no such bound.
 

@@ -17,7 +17,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from logpr._types import IntNodes
+from logpr._values.decoding import Stopped
 from logpr.decoding.descent import NOTHING, Beginning, Descent, Draw, OutcomeRows, Steps
+from logpr.decoding.limits import Clock
 from logpr.decoding.proposal import Proposal
 from logpr.decoding.space import Space
 from logpr.errors import QueryError
@@ -41,6 +43,8 @@ class Draws:
 
     outputs: tuple[Draw, ...]
     expansions: int
+    stopped: Stopped = "finished"
+    """Where the clock ended it, draws that were still on their way are left out."""
     kappa: float | None = None
     exhausted: bool = False
 
@@ -54,6 +58,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int,
+    clock: Clock | None = None,
 ) -> Draws:
     """Return independent draws; all go on together, and those that begin alike as one.
 
@@ -65,6 +70,7 @@ def sample(
         top_k: outcomes that are kept at each step.
         top_p: their probability.
         seed: equal seeds draw the same.
+        clock: says when to stop; never by default.
 
     Raises:
         QueryError: an option is out of its range.
@@ -75,7 +81,11 @@ def sample(
     out: dict[int, Draw] = {}
     level = [Beginning()]
     standing = [np.arange(count)]  # which draws stand at each beginning of the level
+    stopped: Stopped = "finished"
     while level:
+        if clock is not None and (told := clock.stop(tree.expansions)) is not None:
+            stopped = told
+            break
         chances = random.random(count)
         longer: list[Beginning] = []
         after: list[IntNodes] = []
@@ -90,7 +100,11 @@ def sample(
                         after.append(those)
         level, standing = longer, after
     tree.release()
-    return Draws(outputs=tuple(out[draw] for draw in range(count)), expansions=tree.expansions)
+    return Draws(
+        outputs=tuple(out[draw] for draw in range(count) if draw in out),
+        expansions=tree.expansions,
+        stopped=stopped,
+    )
 
 
 def sample_without_replacement(
@@ -102,6 +116,7 @@ def sample_without_replacement(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int,
+    clock: Clock | None = None,
 ) -> Draws:
     """Return distinct draws: the first as `sample` draws it, each other from what is left.
 
@@ -113,6 +128,7 @@ def sample_without_replacement(
         top_k: outcomes that are kept at each step.
         top_p: their probability.
         seed: equal seeds draw the same.
+        clock: says when to stop; never by default.
 
     Raises:
         QueryError: an option is out of its range.
@@ -122,7 +138,11 @@ def sample_without_replacement(
     random = np.random.default_rng(seed)
     leaves: list[Draw] = []
     level = [Beginning(gumbel=float(random.gumbel()))]
+    stopped: Stopped = "finished"
     while level:
+        if clock is not None and (told := clock.stop(tree.expansions)) is not None:
+            stopped = told
+            break
         kept: list[Beginning | Draw] = [*leaves]
         for first, steps in tree.steps(level):
             part = level[first : first + len(steps.q)]
@@ -136,9 +156,14 @@ def sample_without_replacement(
     return Draws(
         outputs=tuple(leaves[:count]),
         expansions=tree.expansions,
-        kappa=_gumbel_of(leaves[count]) if len(leaves) > count else -math.inf,
-        exhausted=len(leaves) < count,
+        stopped=stopped,
+        kappa=None if stopped != "finished" else _kappa(leaves, count),
+        exhausted=stopped == "finished" and len(leaves) < count,
     )
+
+
+def _kappa(leaves: Sequence[Draw], count: int) -> float:
+    return _gumbel_of(leaves[count]) if len(leaves) > count else -math.inf
 
 
 def _drawn(

@@ -20,6 +20,11 @@ from logpr.tokens.base import Tokenizer
 _ROUNDING = 1e-9
 """Nats a token that float64 in another order may make of difference, and the ledger's sum."""
 
+_MOST_ROUNDING = 1e-6
+_TIMES_NOISE = 10.0
+_HIDES_NOTHING = 1e-4
+"""Nats that scores may be off by whatever the model: less than anybody ranks by."""
+
 
 def verify(
     certificate: Certificate,
@@ -36,6 +41,7 @@ def verify(
     - `arithmetic`: gap = upper − lower, and the status follows from it.
     - `ledger`: the parts are not negative and sum to 1 within 1e-9, and e^epsilon − 1: what
       probabilities are off by where their logarithms are off by epsilon.
+    - `epsilon`: it is no more than the model's own measured noise makes likely: it hides nothing.
     - `bound`: no output has a score above `upper` (and `epsilon`). Every beginning whose own bound
       is above it is looked at, at most (max_new_tokens + 1) / Pr of them under plain `logprob`;
       the first output that is found is the counterexample. Under a threshold such outputs are to
@@ -51,7 +57,8 @@ def verify(
         outputs: token ids of all outputs that method `threshold` returned.
 
     Raises:
-        QueryError: there is no model, or the constraint cannot be read.
+        QueryError: there is no model, the constraint cannot be read, or the certificate speaks of
+            what this model has not: tokens, or outputs longer than its context.
         UnknownNameError: no objective has that name.
         ModelError: the model failed.
     """
@@ -72,6 +79,7 @@ def verify(
             end_ids=certificate.end_ids,
             vocab_size=lm.vocab_size,
         )
+    _check(certificate, lm)
     recount = Recount(certificate, lm, automaton)
     listed = None if outputs is None else tuple(tuple(ids) for ids in outputs)
     claims = [
@@ -79,6 +87,7 @@ def verify(
         _score(certificate, recount, lm),
         _arithmetic(certificate),
         _ledger(certificate.mass, certificate.epsilon),
+        _epsilon(certificate, lm),
     ]
     if listed is not None and certificate.threshold is not None:
         claims.append(_list(certificate, recount, listed))
@@ -91,6 +100,45 @@ def verify(
         expansions=recount.expansions,
         counterexample=None if found is None else _decoded(found, lm.tokenizer),
     )
+
+
+def _rounding(tokens: int) -> float:
+    """Return the nats that another order of a sum may make: bounded, or length would hide all."""
+    return min(_ROUNDING * (tokens + 1), _MOST_ROUNDING)
+
+
+def _check(certificate: Certificate, model: Model) -> None:
+    """Refuse a certificate that cannot be about this model.
+
+    Raises:
+        QueryError: says which of its fields, and the value.
+    """
+    c, vocab = certificate, model.vocab_size
+    room = model.context_length - len(c.prompt_ids) + 1
+    wrong: str | None = None
+    if c.max_new_tokens > room:
+        wrong = f"max_new_tokens is {c.max_new_tokens}, and its context has room for {room}"
+    elif c.token_ids is not None and len(c.token_ids) > room:
+        wrong = f"token_ids are {len(c.token_ids)}, and its context has room for {room}"
+    for name, ids in (("prompt_ids", c.prompt_ids), ("bias", [token for token, _ in c.bias])):
+        outside = [token for token in ids if not 0 <= token < vocab]
+        if outside:
+            wrong = f"{name} holds {outside[0]}, and its vocabulary is {vocab}"
+    if any(not math.isfinite(nats) for _, nats in c.bias):
+        wrong = f"bias holds what is no finite number: {dict(c.bias)}"
+    if wrong is not None:
+        msg = (
+            f"this certificate is not about {model.provenance.model}: {wrong}; verify it with the "
+            f"model that it was made with (--model)"
+        )
+        raise QueryError(msg)
+
+
+def _epsilon(certificate: Certificate, model: Model) -> Claim:
+    noise = model.provenance.noise_per_token * (certificate.max_new_tokens + 1)
+    most = _TIMES_NOISE * noise + _HIDES_NOTHING
+    detail = f"{certificate.epsilon:.2g} nats, of {most:.2g} that the model's noise makes likely"
+    return Claim(id="epsilon", holds=0.0 <= certificate.epsilon <= most, detail=detail)
 
 
 def _output(certificate: Certificate, recount: Recount) -> Claim:
@@ -134,7 +182,7 @@ def _score(certificate: Certificate, recount: Recount, model: Model) -> Claim:
         if isinstance(model, Predictive):
             raise
         return Claim(id="score", holds=None, detail=f"the model does not score it: {error}")
-    off = certificate.epsilon + _ROUNDING * (len(tokens) + 1)
+    off = certificate.epsilon + _rounding(len(tokens))
     if certificate.threshold is None:
         holds = _close(found.score, lower, off)
     else:
@@ -175,10 +223,11 @@ def _status(certificate: Certificate) -> str:
 
 def _ledger(mass: MassLedger, epsilon: float) -> Claim:
     parts = {field.name: float(getattr(mass, field.name)) for field in fields(mass)}
-    negative = [f"{name} is {part:.3g}" for name, part in parts.items() if not part >= 0.0]
-    total = math.fsum(parts.values())
     off = _ROUNDING + math.expm1(min(max(epsilon, 0.0), 1.0))
-    wrong = negative + ([] if _close(total, 1.0, off) else [f"the sum is {total:.12g}"])
+    wrong = [f"{k} is {part:.3g}" for k, part in parts.items() if not 0.0 <= part <= 1.0 + off]
+    total = math.nan if wrong else math.fsum(parts.values())
+    if not wrong and not _close(total, 1.0, off):
+        wrong = [f"the sum is {total:.12g}"]
     detail = "; ".join(wrong) or f"{len(parts)} parts sum to 1 within {abs(total - 1.0):.1e}"
     return Claim(id="ledger", holds=not wrong, detail=detail)
 
@@ -191,7 +240,7 @@ def _list(certificate: Certificate, recount: Recount, listed: Sequence[Tokens]) 
         why = _no_output(certificate, recount, tokens)
         if why is None:
             score = recount.scored(tokens).score
-            if score < certificate.lower - certificate.epsilon - _ROUNDING * (len(tokens) + 1):
+            if score < certificate.lower - certificate.epsilon - _rounding(len(tokens)):
                 why = f"it has {score:.12g}, less than {certificate.lower:.12g}"
         if why is not None:
             wrong.append(f"{tokens}: {why}")
@@ -231,7 +280,7 @@ def _bound(
         why = "a bias above 0 lets outputs gain by growing, and no beginning bounds what follows"
         return [Claim(id=name, holds=False, detail=why) for name in ids], None
     limit = certificate.upper + certificate.epsilon
-    limit += _ROUNDING * (certificate.max_new_tokens + 1)
+    limit += _rounding(certificate.max_new_tokens)
     seen = _look(certificate, recount, limit, clock, listed)
     claims = [_about_outputs(certificate, recount, seen, limit, listed)]
     if len(ids) > 1:

@@ -194,7 +194,8 @@ def _least(value: Certificate) -> str:
 
 def _longer(value: Certificate) -> str:
     if value.any_length:
-        return "beaten too: the claim holds for any length"
+        beaten = "beaten too: the claim holds" if value.status != "gap" else "the bound holds"
+        return f"{beaten} for any length"
     more = 2 * value.max_new_tokens
     return f"not covered: max_new_tokens={more} (--max-new-tokens {more}) covers more"
 
