@@ -23,7 +23,10 @@ from logpr._values import (
     Alternative,
     AuditReport,
     Candidate,
+    Certificate,
     CheckReport,
+    Decoded,
+    Decoding,
     Draw,
     Explanation,
     Fork,
@@ -36,6 +39,7 @@ from logpr._values import (
     Ranking,
     Score,
     TokenEvidence,
+    Verification,
 )
 from logpr._version import __version__
 from logpr.models._load import load
@@ -56,7 +60,10 @@ __all__ = [
     "Alternative",
     "AuditReport",
     "Candidate",
+    "Certificate",
     "CheckReport",
+    "Decoded",
+    "Decoding",
     "Draw",
     "Explanation",
     "Fork",
@@ -72,6 +79,7 @@ __all__ = [
     "Settings",
     "TokenEvidence",
     "Totals",
+    "Verification",
     "__version__",
     "audit",
     "auditing",

@@ -177,7 +177,7 @@ def hopeless(
         if not -math.inf < moment.lower < _HOPELESS or moment.upper - moment.lower <= tolerance:
             return None
         from logpr._decode._request import DEFAULT_LONGEST  # noqa: PLC0415 - it runs: it is loaded
-        from logpr._decode._run import forecast  # noqa: PLC0415 - as above
+        from logpr.decoding.forecast import forecast  # noqa: PLC0415 - as above
 
         expected = forecast(
             moment.lower, longest or DEFAULT_LONGEST, moment.expansions, moment.seconds
