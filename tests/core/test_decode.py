@@ -8,10 +8,12 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
@@ -20,6 +22,8 @@ import logpr
 from logpr._values import Decoding, Moment
 from logpr.decoding.verify import verify
 from logpr.errors import ContextLengthError, QueryError, UnknownNameError
+from logpr.models._prefix_steps import PrefixSteps
+from logpr.models.base import Model, Stepwise
 from logpr.models.hf.encdec import HFEncoderDecoder
 from logpr.models.table import TableModel
 
@@ -375,3 +379,37 @@ def test_an_encoder_reads_the_prompt_once() -> None:
     )
     assert score.logprob == pytest.approx(found.best.logprob, abs=1e-5)
     assert verify(found.certificate, model=lm).verified
+
+
+@pytest.mark.parametrize("name", ["table", "builtin", "folder"])
+def test_a_row_that_was_written_into_is_whole_when_it_is_asked_for_again(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Several searches begin at one prompt: what the first rules out the next one has to see."""
+    models: dict[str, Callable[[], Model]] = {
+        "table": table,
+        "builtin": lambda: logpr.load("builtin"),
+        "folder": lambda: logpr.load(
+            request.getfixturevalue("data_dir") / "models" / "stories260K"
+        ),
+    }
+    model = models[name]()
+    prompt = [0] if name == "table" else [1, 5, 9]
+    stepper = (
+        model.stepper(prompt, kv_bytes=2**20)
+        if isinstance(model, Stepwise)
+        else PrefixSteps(model, prompt)  # type: ignore[arg-type]
+    )
+    first = stepper.start()
+    kept, calls = first.values.copy(), stepper.calls
+    first.values[:] = -math.inf
+    assert np.array_equal(stepper.start().values, kept)
+    assert stepper.calls == calls
+    found = logpr.decode(prompt_ids=prompt, model=model, end_ids=[4], max_new_tokens=2, n=3)
+    empty = next(one for one in (*found.nbest, *found.compared) if "empty" in one.names)
+    assert empty.logprob == pytest.approx(
+        logpr.score(
+            prompt_ids=prompt, candidate_ids=[], model=model, end="stop", end_ids=[4]
+        ).logprob
+    )
+    assert found.empty_rank is not None

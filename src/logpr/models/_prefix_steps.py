@@ -40,12 +40,13 @@ class PrefixSteps:
         prompt_ids: what comes before; may be empty where the model is `Unconditional`.
     """
 
-    __slots__ = ("_calls", "_growth", "_model", "_new", "_prompt", "fed")
+    __slots__ = ("_calls", "_first", "_growth", "_model", "_new", "_prompt", "fed")
 
     def __init__(self, model: Predictive | Glimpsing, prompt_ids: Sequence[int]) -> None:
         self._model = model
         self._prompt = tuple(prompt_ids)
         self._growth = Growth(1)  # no slot is ever asked for
+        self._first: StepRows | None = None
         self._calls = 0
         self._new = 0
         self.fed = 0
@@ -83,6 +84,11 @@ class PrefixSteps:
             ContextLengthError: the prompt is longer than the context.
             ModelOutputError: the row has no distribution.
         """
+        if self._first is None:
+            self._first = self._started()
+        return self._first.copy()
+
+    def _started(self) -> StepRows:
         if self._prompt:
             self._check_length(len(self._prompt))
             self._new += len(self._prompt)

@@ -133,12 +133,17 @@ class StepRows:
 
     log Pr(token) = values − logz. `unseen` is None where rows are whole. Else the model showed
     only its best tokens: the others are −inf in `values`, and no one of them has a larger
-    log-probability than `unseen`.
+    log-probability than `unseen`. The arrays are their reader's own, to be written into.
     """
 
     values: Float[np.ndarray, "prefixes vocab"]
     logz: Float64[np.ndarray, " prefixes"]
     unseen: Float64[np.ndarray, " prefixes"] | None = None
+
+    def copy(self) -> StepRows:
+        """Return the same rows in arrays of their own."""
+        unseen = None if self.unseen is None else self.unseen.copy()
+        return StepRows(self.values.copy(), self.logz.copy(), unseen)
 
 
 @runtime_checkable
@@ -181,7 +186,7 @@ class Stepper(Protocol):
         ...
 
     def start(self) -> StepRows:
-        """Return the distribution after the prompt: one row."""
+        """Return the distribution after the prompt: one row. The prompt is computed once."""
         ...
 
     def extend(self, parents: IntNodes, tokens: IntNodes) -> tuple[IntNodes, StepRows]:

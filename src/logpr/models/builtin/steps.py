@@ -116,7 +116,7 @@ class LlamaStepper:
         Raises:
             ModelOutputError: it has nan or +inf.
         """
-        return self._started()[1]
+        return self._started()[1].copy()
 
     def extend(self, parents: IntNodes, tokens: IntNodes) -> tuple[IntNodes, StepRows]:
         """Return a new node for each parent with one token more, and the rows after them.

@@ -62,6 +62,7 @@ class ForestSteps:
     """
 
     __slots__ = (
+        "_first",
         "_growth",
         "_head",
         "_kv_bytes",
@@ -88,6 +89,7 @@ class ForestSteps:
         self._kv_bytes = kv_bytes
         self._growth = Growth(1)  # room as soon as a token's bytes are known
         self._slots: Slots | None = None
+        self._first: StepRows | None = None
         self._prompt_fed = 0
 
     @property
@@ -131,6 +133,8 @@ class ForestSteps:
             TokenizationError: it has a token that cannot be fed.
             ModelOutputError: the row has no distribution.
         """
+        if self._first is not None:
+            return self._first.copy()
         if not len(self._prompt):
             msg = (
                 "there is no token before the first one asked about, and this model needs one: "
@@ -142,7 +146,8 @@ class ForestSteps:
         self._prompt_fed += len(self._prompt)
         self._slots = Slots(prompt)
         self._growth = Growth(self._kv_bytes // self._slots.token_bytes)
-        return self._distributions([state])
+        self._first = self._distributions([state])
+        return self._first.copy()
 
     @exact_float32()
     @named_lack()
