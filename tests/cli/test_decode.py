@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +233,9 @@ def test_bad_input_is_refused_before_a_model_is_loaded(
         (("--threshold", "0.1"), "--method threshold"),
         (("--method", "greedy", "--width", "3"), "--method beam"),
         (("--method", "greedy", "-n", "3"), "--method exact"),
+        (("--method", "sample", "--explain"), "--method exact"),
+        (("--method", "sample", "--tolerance", "1"), "--method exact"),
+        (("--min-length", "renormalise"), "--min-new-tokens 4"),
     ],
 )
 def test_what_cannot_be_meant_names_the_option(
@@ -329,6 +334,8 @@ def test_a_hopeless_search_is_said_once_it_is_known() -> None:
     assert warn(moment(-math.inf, -5.0)) is None
     assert warn(moment(-14.0, -13.6)) is None
     assert warn(moment(-14.0, -5.0, seconds=0.1)) is None
+    assert warn(replace(moment(-14.0, -5.0), expansions=1)) is None
+    assert warn(replace(moment(-14.0, -5.0, seconds=6.0), expansions=1)) is not None
     said = warn(moment(-14.0, -5.0))
     assert said is not None
     assert "1.2e+07 expansions" in said
@@ -437,7 +444,8 @@ def test_ctrl_c_while_a_certificate_is_looked_at_keeps_the_answer(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("logpr.decoding.verify.verify", stopped)
+    # By attribute, logpr.decoding.verify is the verb and not its room.
+    monkeypatch.setattr(importlib.import_module("logpr.decoding.verify"), "verify", stopped)
     ran = cli("decode", *WHOLE, "--model", mat, "--verify", "--json")
     assert ran.code == 130
     assert ran.record["certificate"]["status"] == "optimal"

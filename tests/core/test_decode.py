@@ -258,11 +258,15 @@ def test_a_bias_lowers_and_never_raises() -> None:
         ({"memory": "3"}, "512MB"),
         ({"n": 0}, "at least 1"),
         ({"tolerance": -1.0}, "nats"),
+        ({"tolerance": 1.0, "method": "sample"}, "method='exact'"),
+        ({"explain": True, "method": "sample_without_replacement"}, "method='exact'"),
+        ({"min_length": "renormalise"}, "min_new_tokens=4"),
         ({"max_new_tokens": 2, "min_new_tokens": 3}, "min_new_tokens"),
         ({"regex": "a", "choices": [" a"]}, "one constraint"),
         ({"choices": " a"}, "choices is a list"),
         ({"end_ids": [77]}, "outside the model's vocabulary"),
         ({"bias": {99: -1.0}}, "outside the model's vocabulary"),
+        ({"bias": {4: -1.0}}, "end token"),
         ({"method": "threshold", "threshold": 0.1, "objective": "per_token"}, "Pr"),
     ],
 )
@@ -413,3 +417,120 @@ def test_a_row_that_was_written_into_is_whole_when_it_is_asked_for_again(
         ).logprob
     )
     assert found.empty_rank is not None
+
+
+def test_an_output_at_the_threshold_is_not_missed() -> None:
+    """Pr(b) is the threshold itself: stopped before b was looked at, that is a gap."""
+    rows = {
+        "": [1, 0, 0, 0, 0],
+        "x": [0, 0.5, 0.25, 0, 0.25],
+        "a": [0, 0.5, 0, 0, 0.5],
+        "b": [0, 0, 0, 0, 1],
+        "c": [0, 0.5, 0.5, 0, 0],
+    }
+    options: dict[str, Any] = {"model": table(rows=rows), "method": "threshold", "threshold": 0.25}
+    early = decoded(**options, budget="2 nodes", compare=False)
+    assert (2,) not in [one.token_ids for one in early.nbest]
+    assert early.certificate.status == "gap"
+    assert (early.certificate.at_most_better or 0) >= 1
+    whole = decoded(**options)
+    assert {one.token_ids for one in whole.nbest} == {(), (1,), (2,)}
+    assert whole.certificate.status == "optimal"
+
+
+def test_a_beam_is_certified_for_what_it_returns() -> None:
+    """Beams order by one end token: what both together make better is passed over, and bounds."""
+    rows = {
+        "": [1, 0, 0, 0, 0],
+        "x": [0, 0.5, 0.5, 0, 0],
+        "a": [0, 0.2, 0, 0.5, 0.3],
+        "b": [0, 0.3, 0.1, 0.6, 0],
+    }
+    model = table(tokens=["x", "a", "b", ".", "!"], end=[".", "!"], rows=rows)
+    found = decoded(model=model, method="beam", width=2, max_new_tokens=3)
+    assert found.best is not None
+    assert found.best.token_ids == (2,)
+    assert found.certificate.token_ids == found.best.token_ids
+    assert found.certificate.lower == pytest.approx(math.log(0.3), abs=TIGHT)
+    assert found.certificate.upper == pytest.approx(math.log(0.4), abs=TIGHT)
+    assert found.certificate.status == "gap"
+    assert (found.certificate.at_most_better or 0) >= 1
+    assert decoded(model=model, method="beam", width=2, n=2).certificate.status == "optimal"
+
+
+def test_what_a_beam_ends_and_lets_go_is_a_rival() -> None:
+    """The empty output has less than five longer ones by each end token, and more by both."""
+    data = {"": [0.0, 0.155, 0.4, 0.445]}
+    model = table(tokens=["x", "a", ".", "!"], end=[".", "!"], order=0, rows=data)
+    found = decoded(model=model, method="beam", objective="per_token(2)", max_new_tokens=6)
+    assert found.certificate.lower < math.log(0.845)
+    assert found.certificate.upper == pytest.approx(math.log(0.845), abs=TIGHT)
+    assert (found.certificate.at_most_better or 0) >= 1
+    assert found.certificate.mass.dropped >= 0.845 - TIGHT
+
+
+def test_a_constraint_renormalised_has_its_interval() -> None:
+    """Pr(y | x, y in C) is of the search's own normaliser: all of C is known, so it is a number."""
+    options: dict[str, Any] = {"choices": [" a", " b"], "min_new_tokens": 1, "n": 2}
+    found = decoded(**options, min_length="renormalise", max_new_tokens=1)
+    given = [one.logprob_given_constraint for one in found.nbest]
+    assert all(pair is not None for pair in given)
+    shares = [math.exp(pair[1]) for pair in given if pair is not None]
+    assert sum(shares) == pytest.approx(1.0, abs=TIGHT)
+    # a: 5/9 · 0.2, b: 4/9 · 0.9, END after x shared out.
+    assert max(shares) == pytest.approx(0.36 / (0.1 + 0.36), abs=TIGHT)
+
+
+def test_within_a_tolerance_nothing_is_called_the_mode() -> None:
+    """Nobody knows whether it is: something better may be left within the nats that were given."""
+    loose = decoded(tolerance=20.0, compare=False)
+    assert loose.certificate.status in ("optimal_within", "gap")
+    assert loose.best is not None
+    assert "mode" not in loose.best.names
+    biased = decoded(bias={2: -5.0})
+    assert all("mode" not in one.names for one in (*biased.nbest, *biased.compared))
+
+
+def test_the_rank_of_the_empty_output_counts_what_was_not_kept() -> None:
+    """1640 outputs are better than it, more than are kept; its rank may not be said to be less."""
+    words = [f"w{number}" for number in range(40)]
+    model = TableModel.from_dict(
+        {
+            "tokens": ["x", *words, "."],
+            "end": ["."],
+            "kind": "probs",
+            "order": 1,
+            "rows": {"": [1, *[0] * 41], "x": [0, *[(1 - 1e-9) / 40] * 40, 1e-9]},
+            "default": [0, *[0.999 / 40] * 40, 0.001],
+        }
+    )
+    found = logpr.decode("x", model=model, max_new_tokens=2, budget=None)
+    assert found.certificate.status == "optimal"
+    assert found.empty_rank is not None
+    least, most = found.empty_rank
+    assert least <= 1641
+    assert most is None or most >= 1641
+
+
+def test_choices_take_the_spaces_at_the_end_of_the_prompt() -> None:
+    """As in `rank`: they are fed after the prompt without them, with the same numbers."""
+    model = logpr.load("builtin")
+    choices = ["there", "he"]
+    found = logpr.decode("Once upon a time ", model=model, choices=choices, n=2, budget=None)
+    ranking = logpr.rank("Once upon a time ", choices, model=model, end="stop")
+    assert found.best is not None
+    assert found.best.text == ranking.candidates[ranking.best].text
+    assert found.best.logprob == ranking.candidates[ranking.best].logprob
+    assert (
+        found.certificate.prompt_ids
+        == logpr.decode(
+            "Once upon a time", model=model, choices=[" there"], budget=None
+        ).certificate.prompt_ids
+    )
+
+
+def test_a_budget_in_seconds_may_be_any_number() -> None:
+    """Python writes small ones with an exponent."""
+    assert decoded(budget=1e-5, compare=False).certificate.stopped == "budget"
+    with pytest.raises(QueryError, match="found inf"):
+        logpr.decode("x", model=table(), budget=math.inf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -470,6 +471,25 @@ def test_expressions_that_are_refused(
         of_regex(pattern)
 
 
+def test_a_constraint_without_its_source_is_refused() -> None:
+    """A certificate that anybody wrote may have one."""
+    with pytest.raises(QueryError, match="kind regex needs its source"):
+        automaton_of(Constraint(kind="regex"), tokenizer=BYTES, end_ids=(), vocab_size=256)
+
+
+def test_a_listed_number_may_have_any_number_of_digits() -> None:
+    """A whole number that no float holds is an integer."""
+    assert spells(of_schema({"type": "integer", "enum": [10**400, 0.5]}), f"1{'0' * 400}")
+
+
+def test_a_long_expression_takes_time_by_its_length() -> None:
+    """A text of 90,000 characters is refused at once: the time does not grow with its square."""
+    started = time.process_time()
+    with pytest.raises(QueryError, match="more than 20000 states over bytes"):
+        of_regex("a" * 90_000)
+    assert time.process_time() - started < 10  # it took half a minute
+
+
 def test_the_bounds_of_a_release_hold() -> None:
     """An expression of twenty characters with a million states is refused, as is a long string."""
     with pytest.raises(QueryError, match="more than 20000 states over bytes"):
@@ -504,6 +524,7 @@ def test_what_never_goes_back_is_refused(pattern: str) -> None:
         ({"type": "string", "maxLength": -1}, "maxLength is -1"),
         ({"type": "integer", "minimum": "1"}, "minimum is '1'"),
         ({"type": "object", "properties": {}, "required": ["a"]}, "names 'a'"),
+        ({"type": "object", "properties": {}, "required": [["a"]]}, "required is [['a']]"),
         ({"$ref": "https://example.org/schema.json"}, "refers to 'https://example.org"),
         ({"$ref": "#/$defs/x"}, "not there"),
         ({"type": "array", "items": {"$ref": "#"}}, "inside of which it stands"),
@@ -521,7 +542,16 @@ def test_schemas_that_are_refused(schema: object, named: str) -> None:
         of_schema(schema)
 
 
-@pytest.mark.parametrize("source", ["{", '{"const": NaN}', "[" * 99999])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{",
+        '{"const": NaN}',
+        '{"enum": [1e400]}',
+        '{"type": "integer", "minimum": -1e400}',
+        "[" * 99999,
+    ],
+)
 def test_schemas_that_are_no_json(source: str) -> None:
     """A schema is JSON text."""
     with pytest.raises(QueryError, match="no JSON"):

@@ -125,3 +125,27 @@ def test_decode_says_what_such_a_model_cannot_show() -> None:
             "x", model=Peephole(model, 2), min_new_tokens=1, max_new_tokens=2,
             min_length="renormalise",
         )  # fmt: skip
+
+
+def test_what_is_hidden_bounds_where_the_shown_sum_to_one() -> None:
+    """A server rounds 0.9999995 to 1: END, which is not shown, may still come."""
+
+    class Rounding(Peephole):
+        def next_top(self, prefixes: Sequence[Sequence[int]]) -> Glimpses:
+            found = super().next_top(prefixes)
+            return Glimpses(found.token_ids, np.zeros_like(found.logprobs))
+
+    model = TableModel.from_dict(
+        {
+            "tokens": ["x", "a", "."],
+            "end": ["."],
+            "kind": "probs",
+            "order": 0,
+            "rows": {"": [0.0, 1.0 - 5e-7, 5e-7]},
+        }
+    )
+    proof = logpr.decode("x", model=Rounding(model, 1), max_new_tokens=2).certificate
+    assert proof.status == "gap"
+    assert proof.upper >= math.log(5e-7)
+    whole = logpr.decode("x", model=Peephole(model, 3), max_new_tokens=2).certificate
+    assert whole.status == "optimal"

@@ -316,6 +316,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         logpr.load(f"gguf:{tmp_path / 'none.gguf'}")
     with pytest.raises(QueryError, match="names no file"):
         logpr.load("gguf:")
+    with pytest.raises(QueryError, match="names no folder behind #tokenizer="):
+        logpr.load(f"gguf:{tmp_path / 'none.gguf'}#tokenizer=")
     (tmp_path / "m.gguf").touch()
     with pytest.raises(QueryError, match=r"a file like this is loaded as 'gguf:"):
         logpr.load(tmp_path / "m.gguf")

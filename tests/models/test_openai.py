@@ -533,6 +533,26 @@ def positive(_: Body, choice: Body) -> None:
     choice["logprobs"]["token_logprobs"] = [1.5 for _ in choice["logprobs"]["token_logprobs"]]
 
 
+@choice_changed
+def nobody(_: Body, choice: Body) -> None:
+    """List nothing beside the token generated, in llama.cpp's shape."""
+    choice["logprobs"] = {"content": [{"token": "a", "logprob": -1.0, "top_logprobs": []}]}
+
+
+@choice_changed
+def endless(_: Body, choice: Body) -> None:
+    """Name a token by an id of more digits than Python reads."""
+    for each in choice["logprobs"]["top_logprobs"]:
+        for name in list(each or ()):
+            each["token_id:" + "9" * 5000] = each.pop(name)
+
+
+@choice_changed
+def huge(_: Body, choice: Body) -> None:
+    """Give whole numbers that no float holds."""
+    choice["logprobs"]["token_logprobs"] = [10**400] * len(choice["logprobs"]["token_logprobs"])
+
+
 def adds_start(body: Body, answer: Body) -> Json:
     """Count a token more than was sent."""
     return answer | {"usage": {"prompt_tokens": len(body["prompt"]) + 1}}
@@ -572,6 +592,9 @@ all_alike = named(dict.fromkeys(map(chr, range(128)), "\ufffd"))
         ("bytes", too_much, "5 next tokens of total probability 3.03.*, more than 1"),
         ("bytes", texts, "gave 'likely' as the log-probability of"),
         ("bytes", positive, "gave 1.5 as the log-probability of"),
+        ("bytes", nobody, "lists no log-probabilities of next tokens"),
+        ("bytes", endless, "calls its most probable tokens"),
+        ("bytes", huge, "gave 10000.* as the log-probability of"),
         ("bytes", adds_start, "counts .* prompt tokens where .* ids were sent"),
         ("bytes", down, "POST http://127.0.0.1:.*/v1/completions answered 500: 'Internal Server"),
         ("bytes", garbage, "answered 200 and no JSON: '<html>Hello</html>'"),
@@ -636,7 +659,7 @@ def test_who_is_not_there(folders: Callable[[str], Path]) -> None:
         logpr.load(f"http://127.0.0.1:9/v1#tokenizer={folders('toy')}")
     held = threading.Event()
     with served(toy("toy"), lambda *_: held.wait(5)) as url:
-        with pytest.raises(ModelLoadError, match=r"no answer within 0\.2 s; .*#timeout=0\.4"):
+        with pytest.raises(ModelLoadError, match=r"no answer within 0\.2 s; .*FOLDER&timeout=0\.4"):
             logpr.load(f"{url}#tokenizer={folders('toy')}&timeout=0.2")
         held.set()
 
@@ -664,10 +687,26 @@ def test_keys_come_from_the_environment_and_are_not_shown(
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_key_that_cannot_be_sent_is_not_shown(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's own message would quote it; white space around a key is none of it."""
+    with endpoint(toy("toy"), key="s3cret-key") as url:
+        name = f"{url}#tokenizer={folders('toy')}"
+        for key in ("s3cret\rkey", "s3cret\nX: y", "s3cret-ké", "s3cret key"):
+            monkeypatch.setenv("LOGPR_API_KEY", key)
+            with pytest.raises(QueryError, match=r"LOGPR_API_KEY.*export LOGPR_API_KEY") as caught:
+                logpr.load(name)
+            assert "s3cret" not in str(caught.value)
+        monkeypatch.setenv("LOGPR_API_KEY", " s3cret-key\r\n")
+        logpr.load(name)
+
+
 @pytest.mark.parametrize(
     ("models", "words"),
     [
         ({"data": []}, "lists no model; name one behind its URL: #model=NAME"),
+        ({"data": [{"id": "x" * 9999}, {"id": "y"}]}, r"serves 2 models, x{120}…, y; .*=x{120}…$"),
         ({"data": [{"id": "a"}, {"id": "b"}]}, "serves 2 models, a, b; .*#model=a"),
         ({"data": [{"id": "toy:toy", "meta": {"n_vocab": 3}}]}, "a model of 3 tokens, and .* 11"),
     ],
@@ -719,3 +758,12 @@ def test_what_the_folder_declares_is_checked(
     (folder / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelLoadError, match=r"config\.json|eos_token_id is 99"):
         logpr.load(f"http://127.0.0.1:9#tokenizer={folder}")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7.0), ("", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0), ("²", 0.0), ("-1", 0.0)],
+)
+def test_only_digits_are_seconds_to_wait(said: str, seconds: float) -> None:
+    """Retry-After may be a date, or anything."""
+    assert wire._seconds(said) == seconds

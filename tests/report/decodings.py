@@ -263,10 +263,10 @@ def infeasible(**fields: object) -> Decoding:
                       history=(), empty_rank=None)  # fmt: skip
 
 
-def nothing_finished() -> Decoding:
+def nothing_finished(**claimed: object) -> Decoding:
     """Return a search that its budget ended before any output did."""
     proof = not_proven(token_ids=None, lower=-math.inf, upper=-0.75, gap=math.inf,
-                       mass=MassLedger(open=1.0), at_most_better=None)  # fmt: skip
+                       mass=MassLedger(open=1.0), at_most_better=None, **claimed)  # fmt: skip
     return a_decoding(best=None, nbest=(), greedy=None, compared=(), certificate=proof,
                       empty_rank=None, seconds=30.0)  # fmt: skip
 

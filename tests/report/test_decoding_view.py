@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from logpr._values import Decoding, MassLedger, Moment, Verification
+from logpr.report.html import decoding_page
 from logpr.report.terminal import certificate, decoding, decoding_live, verification
 from logpr.report.terminal._ledger import apportioned
 from logpr.report.words.decoding import live_line, verdict
@@ -157,12 +160,12 @@ def test_outputs() -> None:
     [((3, 3), "rank 3"), ((3, 41), "rank 3 to 41"), ((3, None), "rank at least 3")],
 )
 def test_the_rank_of_the_empty_output(rank: tuple[int, int | None], said: str) -> None:
-    """It may be known as an interval, in the sentence and in the table."""
+    """It may be known as an interval, in the sentence; in the table where it is one number."""
     assert rank_words(rank) == said
     shown = printed(decoding(a_decoding(nbest=(MODE,), empty_rank=rank)), 100)
     assert f"Pr 10.0%, {said}.\n" in shown
-    cell = {"rank 3": "3", "rank 3 to 41": "3–41", "rank at least 3": "≥ 3"}[said]
-    assert any(line.lstrip().startswith(f"{cell}  (empty)") for line in shown.splitlines())
+    cell = "3  (empty)" if said == "rank 3" else "(empty)"
+    assert any(line.lstrip().startswith(cell) for line in shown.splitlines())
 
 
 def test_cut_outputs_are_never_finished_ones() -> None:
@@ -249,6 +252,14 @@ def test_masses_of_texts() -> None:
             "Try another constraint than this regex",
         ),
         (nothing_finished(), "Try more time: budget='300s' (--budget 300s)"),
+        (
+            nothing_finished(stopped="finished", largest_dropped=-1.0),
+            "\n  Try more room for what was let go: memory='2GB' (--memory 2GB)",
+        ),
+        (
+            nothing_finished(stopped="finished", largest_dropped=-math.inf),
+            "\n  Try longer outputs: max_new_tokens=24 (--max-new-tokens 24)\nPrompt",
+        ),
     ],
 )
 def test_ways_out(value: Decoding, said: str) -> None:
@@ -299,6 +310,30 @@ def test_least_lengths_and_biases() -> None:
     assert "exactly 12 tokens of any kind (end=open)" in printed(
         certificate(a_certificate(end="open", end_ids=())), 100
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "called"),
+    [
+        ({"bias": ((12, -1.0),)}, "log Pr + bias"),
+        ({"min_new_tokens": 2, "min_length": "renormalise"}, "renormalised log Pr"),
+    ],
+)
+def test_scores_that_are_not_log_pr_have_a_column(
+    changes: Mapping[str, object], called: str
+) -> None:
+    """Who is ranked by other numbers than log Pr sees them, and what they are called."""
+    value = a_decoding()
+    proof = a_certificate(**changes)
+    best = replace(value.nbest[0], score=-9.25)
+    other = replace(value, certificate=proof, best=best, nbest=(best, *value.nbest[1:]))
+    header = re.compile(r"^ *output .* score ", re.MULTILINE)
+    assert not header.search(printed(value, 120))
+    assert header.search(printed(other, 120))
+    for shown in (printed(other, 120), decoding_page(other)):
+        assert "-9.2500" in shown
+        assert f"by {called}" in shown
+    assert "token 12 -1.0000" in printed(replace(other, method="sample"), 120) or not proof.bias
 
 
 def test_a_ledger_that_lost_something_says_so() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from logpr._decode._request import Request
 from logpr._values import MassLedger, Moment
 from logpr.decoding.batch import root_batch
 from logpr.decoding.beam import Beam, beam_search, greedy_search
-from logpr.decoding.certify import Findings, Work, left_over
+from logpr.decoding.certify import ROUNDING, Findings, Work, left_over
 from logpr.decoding.finished import Output
 from logpr.decoding.limits import Clock
 from logpr.decoding.sampling import Draw, sample, sample_without_replacement
@@ -129,7 +129,7 @@ def by_search(
         clock: says when to stop.
         others: to be beaten.
     """
-    least = None if options.threshold is None else math.log(options.threshold)
+    least = None if options.threshold is None else math.log(options.threshold) - ROUNDING
     history = History(options.progress)
     before = Work.of(stepper)
     search = Search(
@@ -185,25 +185,34 @@ def by_beam(request: Request, stepper: Stepper, options: Options, clock: Clock) 
     else:
         width = options.width or BEAM_WIDTH
         beam = beam_search(stepper, request.space, width=width, clock=clock)
-    listed = beam.finished[: options.count] or beam.cut[:1]
-    outputs = tuple(sorted(beam.finished, key=lambda one: one.key))
+    ended = beam.finished[: options.count]
+    # The beam orders by one end token each, scores count all: what it leaves out may be better.
+    least = min((one.score for one in ended), default=-math.inf)
+    left_out = [one for one in beam.finished[options.count :] if one.score >= least]
+    kept = (one for one in beam.finished if one not in left_out)
+    outputs = tuple(sorted(kept, key=lambda one: one.key))
     return Found(
-        findings=_of_beam(beam, outputs, Work.of(stepper).since(before)),
-        listed=tuple(listed),
+        findings=_of_beam(beam, outputs, left_out, Work.of(stepper).since(before)),
+        listed=tuple(ended or beam.cut[:1]),
         dropped=tuple(beam.tally.dropped_paths),
     )
 
 
-def _of_beam(beam: Beam, outputs: tuple[Output, ...], work: Work) -> Findings:
+def _of_beam(
+    beam: Beam, outputs: tuple[Output, ...], left_out: Sequence[Output], work: Work
+) -> Findings:
     tally = beam.tally
     lower = outputs[0].score if outputs else -math.inf
+    rivals = [math.exp(one.logprob) for one in left_out if one.score > lower]
+    if tally.largest_dropped > lower:
+        rivals.append(tally.rival_mass)
     return Findings(
         outputs=outputs,
         ledger=tally.ledger(0.0),
         largest_open=-math.inf,
-        largest_dropped=tally.largest_dropped,
+        largest_dropped=max([tally.largest_dropped, *(one.score for one in left_out)]),
         largest_truncated=tally.largest_truncated,
-        rival_mass=tally.dropped if tally.largest_dropped > lower else 0.0,
+        rival_mass=math.fsum(rivals),
         expansions=beam.expansions,
         stopped=beam.stopped,
         work=work,

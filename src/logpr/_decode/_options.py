@@ -68,6 +68,13 @@ class Options:
                     f"{self.method}; leave it out, or take method='sample' (--method sample)"
                 )
                 raise QueryError(msg)
+        for name, given in (("tolerance", self.tolerance > 0.0), ("explain", self.explain)):
+            if given and drawing:
+                msg = (
+                    f"{name} is of a best output, which draws do not look for, and the method is "
+                    f"{self.method}; leave it out, or take method='exact' (--method exact)"
+                )
+                raise QueryError(msg)
         if self.width is not None and self.method not in ("beam", "exact", "threshold"):
             msg = (
                 f"width is of a beam, and the method is {self.method}; leave it out, or take "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logpr._score import Settings, as_exact_model
 from logpr._score._prompt import Prompt, prompt_of
@@ -18,7 +18,7 @@ from logpr.decoding.objective import objective_named
 from logpr.decoding.space import Space
 from logpr.errors import ContextLengthError, QueryError, UnknownNameError, WrongTypeError
 from logpr.models._prefix_steps import PrefixSteps
-from logpr.models.base import Glimpsing, Model, Predictive, Stepper, Stepwise
+from logpr.models.base import EncoderDecoder, Glimpsing, Model, Predictive, Stepper, Stepwise
 from logpr.tokens.base import Tokenizer
 
 DEFAULT_LONGEST = 64
@@ -147,8 +147,16 @@ def request_of(
         raise QueryError(_FIXED)
     warnings = prompt.warnings
     if choices is not None:
-        constraint, notes = _choices(query, choices, lm, settings)
+        constraint, notes, context = _choices(query, choices, lm, settings)
         warnings = (*warnings, *notes)
+        if context is not None and not isinstance(lm, EncoderDecoder):
+            prompt = replace(prompt, ids=context, fed=context)
+    if min_length == "renormalise" and end == "stop" and not least:
+        msg = (
+            "min_length='renormalise' masks END before a least length, and there is none; give "
+            "one: min_new_tokens=4 (--min-new-tokens 4), or leave it out"
+        )
+        raise QueryError(msg)
     automaton = None
     if constraint is not None:
         automaton = automaton_of(
@@ -238,8 +246,11 @@ def _longest(model: Model, prompt: Prompt, asked: int | None, *, ended: bool) ->
 
 def _choices(
     query: Query, choices: Iterable[str], model: Model, settings: Settings
-) -> tuple[Constraint, tuple[str, ...]]:
-    """Return texts as token sequences, each as `rank` would feed it after the prompt."""
+) -> tuple[Constraint, tuple[str, ...], tuple[int, ...] | None]:
+    """Return texts as token sequences, each as `rank` would feed it, and what it is fed after.
+
+    That is not the prompt's own ids where spaces at its end have moved into the choices.
+    """
     if isinstance(choices, str):
         msg = f"choices is a list; found the single {choices!r}; write [{choices!r}]"
         raise WrongTypeError(msg)
@@ -253,12 +264,16 @@ def _choices(
     else:
         asked = Query.of(query.prompt, texts, end=query.end, bos=query.bos)
     sequences: list[tuple[int, ...]] = []
+    contexts: set[tuple[int, ...]] = set()
     warnings: list[str] = []
     for index, candidate in enumerate(asked.candidates):
         encoded = encode_candidate(asked, candidate, index, model=model, settings=settings)
         sequences.append(encoded.token_ids)
+        contexts.add(encoded.context_ids)
         warnings += [f"choice {index}: {note}" for note in encoded.warnings]
-    return Constraint(kind="choices", sequences=tuple(sequences)), tuple(warnings)
+    assert len(contexts) <= 1, "texts after one prompt have one context"
+    constraint = Constraint(kind="choices", sequences=tuple(sequences))
+    return constraint, tuple(warnings), next(iter(contexts), None)
 
 
 def _bias(bias: Mapping[int, float] | None, vocab: int) -> tuple[tuple[int, float], ...]:

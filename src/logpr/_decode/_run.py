@@ -97,7 +97,12 @@ def _decoding(  # noqa: PLR0917 - the parts of an answer
             replace(one, proposal_logprob=draw.proposal_logprob, gumbel=draw.gumbel)
             for one, draw in zip(nbest, found.draws, strict=True)
         )
-    best = max(nbest, key=lambda one: (one.finished, one.score), default=None)
+    proven = certificate.token_ids  # of equal scores it is this one that the certificate is about
+    best = max(
+        nbest,
+        key=lambda one: (one.finished, one.score, one.token_ids == proven),
+        default=None,
+    )
     greedy = next((one for one in (*nbest, *compared) if "greedy" in one.names), None)
     return Decoding(
         prompt=request.query.prompt,
@@ -146,13 +151,17 @@ class _Telling:
                 one,
                 names=tuple(name for name, known in self.named.items() if _same(known, output)),
                 string_mass=self.masses.get(output.token_ids) if output.ended else None,
-                logprob_given_constraint=self._given_constraint(one) if output.ended else None,
+                logprob_given_constraint=self._given_constraint(output) if output.ended else None,
             )
             for output, one in zip(outputs, decoded, strict=True)
         )
 
-    def _given_constraint(self, output: Decoded) -> tuple[float, float] | None:
-        """Return bounds of log Pr(y | x, y in C): log Pr(C) is known as far as C was looked at."""
+    def _given_constraint(self, output: Output) -> tuple[float, float] | None:
+        """Return bounds of log Pr(y | x, y in C): log Pr(C) is known as far as C was looked at.
+
+        Of the search's own log Pr(y | x), not of what the plain path makes of it: the ledger is
+        under the search's normaliser, and `renormalise` has another one.
+        """
         if self.certificate.constraint is None:
             return None
         mass = self.certificate.mass
@@ -182,8 +191,11 @@ def _named(
 ) -> dict[str, Output]:
     """Return outputs by the names of those who come to them."""
     out: dict[str, Output | None] = {}
+    # Within a caller's tolerance something may still be better: that is no mode.
     proven = certificate.status in ("optimal", "optimal_within")
-    if found.findings.outputs and proven and certificate.objective == "logprob":
+    proven &= certificate.gap <= certificate.epsilon
+    plain = certificate.objective == "logprob" and not certificate.bias
+    if found.findings.outputs and proven and plain:
         out["mode"] = found.findings.outputs[0]
     out["greedy"] = others.greedy
     if options.method == "beam" and found.listed:
@@ -207,11 +219,14 @@ def _empty_rank(
         return None
     better = sum(output.score > empty.score for output in findings.outputs)
     least = 1 + better
-    mass = findings.ledger.open + findings.ledger.dropped + findings.ledger.pruned
+    ledger = findings.ledger
+    # Outputs that ended, and that there was no room to keep.
+    lost = ledger.finished - math.fsum(math.exp(one.logprob) for one in findings.outputs)
+    mass = ledger.open + ledger.dropped + ledger.pruned + max(lost, 0.0)
     bound = max(findings.largest_open, findings.largest_dropped, found.largest_pruned)
-    if bound <= empty.score:
-        return (least, least)
     each = math.exp(empty.logprob)
+    if bound <= empty.score and lost < each:
+        return (least, least)
     most = mass / each if each > 0.0 else math.inf
     return (least, least + math.floor(most) if math.isfinite(most) else None)
 

@@ -56,12 +56,18 @@ Method = Annotated[
 Count = Annotated[
     int,
     typer.Option(
-        "--n", "-n", min=1, help="How many best outputs, or draws.", rich_help_panel=SEARCH
+        "--n",
+        "-n",
+        metavar="N",
+        min=1,
+        help="How many best outputs, or draws.",
+        rich_help_panel=SEARCH,
     ),
 ]
 Width = Annotated[
     int | None,
     typer.Option(
+        metavar="W",
         min=1,
         help="Of the beam: 5 with --method beam; 20 for the beam that exact begins with.",
         rich_help_panel=SEARCH,

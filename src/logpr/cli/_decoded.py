@@ -24,7 +24,10 @@ REFUTED = 1
 _HOPELESS = -12.0
 """log Pr of the best output below which a proof may take millions of expansions."""
 _SETTLED_SECONDS = 0.5
-"""How long a search runs before its speed says something."""
+_SETTLED_EXPANSIONS = 100
+_SLOW_SECONDS = 5.0
+"""How long a search runs before its speed says something: the first passes are the slowest, so not
+before it has made some expansions, or has had time to make them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,8 @@ def hopeless(
 
     def said(moment: Moment) -> str | None:
         if objective != "logprob" or moment.seconds < _SETTLED_SECONDS:
+            return None
+        if moment.expansions < _SETTLED_EXPANSIONS and moment.seconds < _SLOW_SECONDS:
             return None
         if not -math.inf < moment.lower < _HOPELESS or moment.upper - moment.lower <= tolerance:
             return None

@@ -105,7 +105,8 @@ Model = Annotated[
         "-m",
         metavar="MODEL",
         help="builtin, a folder or hub id, builtin:FOLDER (Llama-type, in NumPy), "
-        "table:FILE.yaml, logits:FILE.npz.",
+        "table:FILE.yaml, logits:FILE.npz, gguf:FILE.gguf, or an endpoint: "
+        "http://HOST:PORT/v1#tokenizer=FOLDER.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -132,8 +132,11 @@ class _Walk:
         found = [self._found[place] for _, place in self._scores]
         beam.finished = found[: self._width]
         # By all end tokens together one that fell out may be better than one that stayed.
-        bounds = [output.score for output in found[self._width :]]
-        beam.tally.largest_dropped = max(beam.tally.largest_dropped, *bounds, -math.inf)
+        lost, tally = found[self._width :], beam.tally
+        tally.largest_dropped = max([tally.largest_dropped, *(one.score for one in lost)])
+        mass = min(math.fsum(math.exp(one.logprob) for one in lost), tally.finished)
+        tally.finished -= mass
+        tally.dropped += mass
         return beam
 
     def _choices(self, batch: Batch) -> tuple[_Choices, Float64[np.ndarray, "prefixes vocab"]]:

@@ -14,6 +14,9 @@ from logpr.decoding.finished import Output
 from logpr.decoding.space import Space
 from logpr.models.base import Stepper
 
+ROUNDING = 1e-12
+"""Nats that sums in float64 may be off by: an output this far below a threshold is at it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -82,12 +85,14 @@ def certify(
     lower = -math.inf if best is None else best.score
     if threshold is not None:
         lower = math.log(threshold)
-        bound = bound if bound >= lower else -math.inf
+        # An output with the threshold itself is to be found, so that what is open there is a gap.
+        may_reach = bound >= lower - ROUNDING
+        bound = max(bound, math.nextafter(lower, math.inf)) if may_reach else -math.inf
     upper = max(lower, bound)
     gap = 0.0 if upper == lower else upper - lower
-    rivals = best is not None and threshold is None and _has_rival(found.outputs, epsilon)
+    rivals = best is not None and threshold is None and _has_rival(found.outputs, bound, epsilon)
     if gap == 0.0 and rivals:
-        # The arithmetic does not tell the first two apart.
+        # The arithmetic does not tell the best apart from what comes next.
         gap, upper = epsilon, lower + epsilon
     return Certificate(
         status=_status(best, gap, bound=bound, within=max(tolerance, epsilon)),
@@ -123,8 +128,10 @@ def certify(
     )
 
 
-def _has_rival(outputs: tuple[Output, ...], epsilon: float) -> bool:
-    return len(outputs) > 1 and epsilon > 0.0 and outputs[0].score - outputs[1].score < epsilon
+def _has_rival(outputs: tuple[Output, ...], bound: float, epsilon: float) -> bool:
+    """Return whether something may be above the best once both are off by epsilon."""
+    second = max([bound, *(output.score for output in outputs[1:2])])
+    return outputs[0].score - second < 2.0 * epsilon - ROUNDING
 
 
 def _status(best: Output | None, gap: float, *, bound: float, within: float) -> Status:

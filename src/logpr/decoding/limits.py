@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
@@ -40,7 +41,9 @@ class Budget:
         """
         if given is None or isinstance(given, Budget):
             return given or cls()
-        parts = [f"{given}s"] if isinstance(given, (int, float)) else str(given).split(",")
+        if isinstance(given, (int, float)) and 0.0 <= given < math.inf:
+            return cls(float(given))
+        parts = str(given).split(",")
         seconds: float | None = None
         expansions: int | None = None
         for part in parts:

@@ -66,8 +66,8 @@ def read(
     count = len(values)
     named = np.exp(logsumexp(values) - logz) if _may_lack(rows) else np.ones(count)
     lacking = np.maximum(1.0 - named, 0.0)
-    hidden = lacking if rows.unseen is not None else np.zeros(count)
-    unnamed = np.zeros(count) if rows.unseen is not None else lacking
+    hides = np.zeros(count, dtype=bool) if rows.unseen is None else rows.unseen > -np.inf
+    hidden, unnamed = np.where(hides, lacking, 0.0), np.where(hides, 0.0, lacking)
     columns = list(space.end_ids)
     ends = np.minimum(values[:, columns] - logz[:, None], 0.0).astype(np.float64)
     end = np.minimum(logsumexp(ends), 0.0) if columns else np.full(count, -np.inf)

@@ -149,7 +149,7 @@ class Search:
         frontier = self._frontier
         mass = float(np.exp(frontier.logprobs[frontier.bounds > score]).sum())
         if self.tally.largest_dropped > score:
-            mass += self.tally.dropped + (self.tally.finished if self.tally.blurred else 0.0)
+            mass += self.tally.rival_mass
         return mass
 
     def open_paths(self) -> list[tuple[float, tuple[int, ...]]]:

@@ -51,6 +51,12 @@ class Space:
             msg = f"min_length is 'restrict' or 'renormalise', found {self.min_length!r}"
             raise QueryError(msg)
         for token, nats in self.bias:
+            if self.ended and token in self.end_ids:
+                msg = (
+                    f"bias of token {token}: it is an end token, and END is no token of y that a "
+                    f"bias could be added for; leave it out (min_new_tokens keeps y from ending)"
+                )
+                raise QueryError(msg)
             if not -math.inf < nats <= 0.0:
                 msg = (
                     f"bias of token {token} is {nats}: a bias is a finite number of nats, at most "

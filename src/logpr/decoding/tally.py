@@ -26,6 +26,11 @@ class Tally:
     """Whether END of what is finished may have more probability than was shown of it."""
     dropped_paths: list[tuple[float, tuple[int, ...]]] = field(default_factory=list)
 
+    @property
+    def rival_mass(self) -> float:
+        """Return the probability of what was let go and may still lead to the best output."""
+        return self.dropped + (self.finished if self.blurred else 0.0)
+
     def ledger(self, open_mass: float) -> MassLedger:
         """Return all parts of the probability.
 
@@ -52,7 +57,8 @@ class Tally:
         out, mass = batch.outcomes, batch.mass
         self.excluded += float(mass @ out.excluded)
         self.unnamed += float(mass @ out.unnamed)
-        hidden = out.hidden > 0.0
+        # Not where `hidden` is above 0: what is shown may sum to 1 by a server's rounding alone.
+        hidden = out.unseen > -math.inf
         if hidden.any():
             self.blurred |= len(space.end_ids) > 1
             self.dropped += float(mass @ out.hidden)

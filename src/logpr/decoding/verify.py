@@ -146,7 +146,8 @@ def _output(certificate: Certificate, recount: Recount) -> Claim:
     if tokens is None:
         return Claim(id="output", holds=True, detail="no output is named")
     wrong = _no_output(certificate, recount, tokens)
-    detail = f"{len(tokens)} tokens, all of them allowed" if wrong is None else wrong
+    many = "1 token" if len(tokens) == 1 else f"{len(tokens)} tokens"
+    detail = f"{many}, all allowed" if wrong is None else wrong
     return Claim(id="output", holds=wrong is None, detail=detail)
 
 

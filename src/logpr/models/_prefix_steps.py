@@ -217,4 +217,6 @@ def _seen_rows(found: Glimpses, vocab: int) -> StepRows:
     with np.errstate(divide="ignore"):
         left = np.log(np.maximum(-np.expm1(np.minimum(mass, 0.0)), 0.0) + _OVERSTATED)
     smallest = np.where(listed, found.logprobs, 0.0).min(axis=1, initial=0.0)
-    return StepRows(values, np.zeros(len(values)), np.minimum(left, smallest))
+    whole = np.count_nonzero(listed, axis=1) == vocab
+    unseen = np.where(whole, -np.inf, np.minimum(left, smallest))
+    return StepRows(values, np.zeros(len(values)), unseen)

@@ -133,7 +133,8 @@ class StepRows:
 
     log Pr(token) = values − logz. `unseen` is None where rows are whole. Else the model showed
     only its best tokens: the others are −inf in `values`, and no one of them has a larger
-    log-probability than `unseen`. The arrays are their reader's own, to be written into.
+    log-probability than `unseen`: −inf of a row that shows them all. The arrays are their reader's
+    own, to be written into.
     """
 
     values: Float[np.ndarray, "prefixes vocab"]

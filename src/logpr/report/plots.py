@@ -25,6 +25,7 @@ from logpr.report.scales import FIRST, SECOND
 from logpr.report.texts import clipped, isolated, prose, visible
 from logpr.report.words import decoding as decoding_words
 from logpr.report.words import explanation as words
+from logpr.report.words.certificate import maximised
 from logpr.report.words.parts import Quoted, Sentence
 
 try:
@@ -253,8 +254,8 @@ def _bounds(value: Decoding, axes: Axes) -> None:
         ends = f"{label}: ends at {fixed(ys[-1])}"
         axes.plot(xs, kept, color=colour, linestyle=line, drawstyle="steps-post", label=ends)
     axes.set_xlabel("seconds")
-    plain = value.objective == "logprob"
-    axes.set_ylabel("log Pr, in nats" if plain else value.objective)
+    called = maximised(value.certificate)
+    axes.set_ylabel(f"{called}, in nats" if value.objective == "logprob" else called)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False, ncols=1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -21,8 +20,8 @@ from logpr.conformance.targets.echoes import (
 from logpr.conformance.targets.reading import shown
 from logpr.conformance.targets.wire import Wire, base_of, public
 from logpr.errors import QueryError
+from logpr.models.openai.address import api_key
 
-_KEYS = ("LOGPR_API_KEY", "OPENAI_API_KEY")
 _TOGETHER = 64
 """Prompts of one HTTP request at most."""
 
@@ -74,10 +73,10 @@ class Url:
 
         Raises:
             ScorerError: it cannot be reached, or serves none or several.
+            QueryError: the API key cannot be sent.
         """
         assert folder is None, "it holds a model of its own"
-        key = next((os.environ[name] for name in _KEYS if os.environ.get(name)), None)
-        wire = Wire(self._base, key=key, time_limit=self._time_limit)
+        wire = Wire(self._base, key=api_key(), time_limit=self._time_limit)
         try:
             model = _only_model(wire) if self._model is None else self._model
         except BaseException:

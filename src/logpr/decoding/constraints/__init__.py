@@ -65,7 +65,9 @@ def automaton_of(
             vocab_size=vocab_size,
         )
     source = constraint.source
-    assert source is not None, "a constraint on text has a source"
+    if source is None:
+        msg = f"a constraint of kind {constraint.kind} needs its source, and there is none"
+        raise QueryError(msg)
     if tokenizer is None:
         msg = (
             f"{constraint.kind} is about text, and this model has no tokenizer; give the token ids "

@@ -98,12 +98,19 @@ class _Reader:
             head: whether nothing can come before them.
             tail: whether nothing can come after them.
         """
-        items = list(parsed)
+        items = [(str(code), given) for code, given in parsed]
+        # An anchor takes no room: ^ may follow ^, and $ may come before $.
+        wide = [number for number, (code, _) in enumerate(items) if code != "AT"]
+        first, last = (wide[0], wide[-1]) if wide else (len(items), -1)
         for number, (code, given) in enumerate(items):
-            # An anchor takes no room: ^ may follow ^, and $ may come before $.
-            first = head and all(str(before[0]) == "AT" for before in items[:number])
-            final = tail and all(str(after[0]) == "AT" for after in items[number + 1 :])
-            place = self._item(str(code), given, place, flags, head=first, tail=final)
+            place = self._item(
+                code,
+                given,
+                place,
+                flags,
+                head=head and number <= first,
+                tail=tail and number >= last,
+            )
         return place
 
     def _item(

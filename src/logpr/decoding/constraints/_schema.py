@@ -80,7 +80,7 @@ def pattern_of_schema(source: str) -> str:
         QueryError: it is no JSON, uses what is not supported, contradicts itself or gets too large.
     """
     try:
-        root = json.loads(source, parse_constant=_no_number)
+        root = json.loads(source, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         msg = f"json_schema is no JSON: {error}"
         raise QueryError(msg) from error
@@ -94,6 +94,14 @@ def pattern_of_schema(source: str) -> str:
 def _no_number(name: str) -> NoReturn:
     msg = f"{name} is no JSON number"
     raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        msg = f"{_shown(text)} is beyond the largest number of 64 bits"
+        raise ValueError(msg)
+    return number
 
 
 class _Writer:
@@ -229,7 +237,7 @@ class _Writer:
         others = schema.get("additionalProperties")
         if not isinstance(properties, dict):
             _refuse(f"{where}/properties", f"is {_shown(properties)}", "give a schema by name")
-        if not isinstance(required, list):
+        if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             _refuse(f"{where}/required", f"is {_shown(required)}", "list the names")
         missing = [name for name in required if name not in properties]
         if missing:
@@ -286,8 +294,10 @@ def _is(value: object, name: str) -> bool:
     """Return whether a value of JSON is of a type."""
     if isinstance(value, bool):
         return name == "boolean"
-    if isinstance(value, int | float):
-        return name == "number" or (name == "integer" and float(value).is_integer())
+    if isinstance(value, int):
+        return name in ("number", "integer")
+    if isinstance(value, float):
+        return name == "number" or (name == "integer" and value.is_integer())
     if isinstance(value, str):
         return name == "string"
     if isinstance(value, list):

@@ -61,9 +61,10 @@ def open_gguf(rest: str, options: LoadOptions) -> GgufModel:
                 f"choose one of these or leave it out"
             )
             raise QueryError(msg)
-    file, _, folder = rest.partition(_TOKENIZER)
-    if not file:
-        msg = "gguf: names no file; give gguf:FILE.gguf"
+    file, named, folder = rest.partition(_TOKENIZER)
+    if not file or (named and not folder):
+        what = f"no folder behind {_TOKENIZER}" if file else "no file"
+        msg = f"gguf: names {what}; give gguf:FILE.gguf or gguf:FILE.gguf{_TOKENIZER}FOLDER"
         raise QueryError(msg)
     return GgufModel.from_file(
         Path(file).expanduser(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from logpr.errors import QueryError
 FORM = "http://HOST:PORT/v1#tokenizer=FOLDER"
 
 _SETTINGS = ("tokenizer", "model", "timeout")
+_KEYS = ("LOGPR_API_KEY", "OPENAI_API_KEY")
 _TIMEOUT = 120.0
 
 
@@ -60,6 +62,28 @@ def address_of(name: str) -> Address:
     )
 
 
+def api_key() -> str | None:
+    """Return the API key of the environment, without white space around it; None where none is set.
+
+    Raises:
+        QueryError: it holds what cannot be sent; the message does not show it.
+    """
+    for name in _KEYS:
+        key = os.environ.get(name, "").strip()
+        if not key:
+            continue
+        # The client would refuse it too, and quote it.
+        wrong = next((at for at, one in enumerate(key) if not "!" <= one <= "~"), None)
+        if wrong is not None:
+            msg = (
+                f"character {wrong + 1} of {len(key)} in {name} is none that a key can have (white "
+                f"space, or not ASCII); set it again: export {name}=KEY"
+            )
+            raise QueryError(msg)
+        return key
+    return None
+
+
 def _split(name: str) -> SplitResult:
     try:
         parts = urlsplit(name)
@@ -99,7 +123,7 @@ def _seconds(given: str | None, public: str) -> float:
     if not 0 < seconds < math.inf:
         msg = (
             f"timeout is seconds of one request, above 0, found {given!r}; write "
-            f"{public}#timeout=60"
+            f"{public}#tokenizer=FOLDER&timeout=60"
         )
         raise QueryError(msg)
     return seconds

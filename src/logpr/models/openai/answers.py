@@ -72,6 +72,8 @@ def best_of(choice: Json, names: Names) -> Best:
         raise NotGivenError
     # Servers that list other tokens by id list all of them.
     by_name = by_name and not all(each.name.startswith("token_id:") for each in found)
+    if not found:
+        raise NotGivenError
     found.sort(key=lambda each: (-each.logprob, -1 if each.token is None else each.token))
     mass = math.fsum(math.exp(each.logprob) for each in found)
     if mass > 1 + _MASS_TOLERANCE:
@@ -236,7 +238,10 @@ def _item(given: Any, names: Names) -> Listed:  # noqa: ANN401 - JSON
 def _logprob(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _wrong(value, f"the log-probability of {name!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf if value > 0 else -math.inf
     if not number <= _ABOVE_ZERO:  # not >, which nan would pass
         _wrong(value, f"the log-probability of {name!r}")
     return -math.inf if number <= _FLOOR else min(0.0, number)

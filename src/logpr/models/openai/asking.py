@@ -25,6 +25,7 @@ _TOGETHER = 64
 """Prompts of one HTTP request at most."""
 
 _MOST_NAMED = 5
+_MOST_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +118,20 @@ def only_model(wire: Wire) -> Json:
     if len(models) == 1:
         return models[0]
     if models:
-        names = ", ".join(str(each["id"]) for each in models[:_MOST_NAMED])
+        names = ", ".join(_short(each["id"]) for each in models[:_MOST_NAMED])
         more = ", …" if len(models) > _MOST_NAMED else ""
         msg = (
             f"the endpoint serves {len(models)} models, {names}{more}; name one behind its URL: "
-            f"#model={models[0]['id']}"
+            f"#model={_short(models[0]['id'])}"
         )
     else:
         msg = "the endpoint lists no model; name one behind its URL: #model=NAME"
     raise EndpointError(msg)
+
+
+def _short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def listed_models(wire: Wire) -> list[Json]:

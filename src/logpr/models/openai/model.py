@@ -5,7 +5,6 @@ Texts never go over the wire: prompts are token ids, made by the tokenizer of th
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from logpr.errors import (
 from logpr.models._options import LoadOptions, refuse_unused
 from logpr.models._versions import library_versions
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, Glimpses
-from logpr.models.openai.address import Address, address_of
+from logpr.models.openai.address import Address, address_of, api_key
 from logpr.models.openai.answers import NotGivenError, glimpses_of, known_best
 from logpr.models.openai.asking import Asker, Ids, listed_models, only_model
 from logpr.models.openai.beside import declared_of
@@ -33,8 +32,6 @@ from logpr.models.openai.wire import EndpointError, Json, Wire
 from logpr.tokens.base import Tokenizer
 from logpr.tokens.pack import Pack
 from logpr.tokens.tokenizer import FastTokenizer
-
-_KEYS = ("LOGPR_API_KEY", "OPENAI_API_KEY")
 
 
 def open_endpoint(name: str, options: LoadOptions) -> EndpointModel:
@@ -115,8 +112,7 @@ class EndpointModel:
             raise QueryError(msg)
         tokenizer = FastTokenizer.from_folder(address.tokenizer)
         declared = declared_of(address.tokenizer, tokenizer)
-        key = next((os.environ[name] for name in _KEYS if os.environ.get(name)), None)
-        wire = Wire(address, key=key)
+        wire = Wire(address, key=api_key())
         try:
             served = _served(wire, address.model)
             size = _vocab_size(served, declared.vocab_size, tokenizer, address)

@@ -9,7 +9,7 @@ from typing import final
 
 from logpr.tokens.base import Tokenizer
 
-_ID = re.compile(r"^token_id:(\d+)$")
+_ID = re.compile(r"token_id:([0-9]{1,18})")
 
 
 @final
@@ -45,7 +45,7 @@ class Names:
 
     def of_name(self, name: str) -> int | None:
         """Return the token that a name means, or None where it may mean several, or none."""
-        numbered = _ID.match(name)
+        numbered = _ID.fullmatch(name)
         # A token that is spelt like this is called by its own id then, as all are.
         return self.of_id(int(numbered[1])) if numbered else self._named.get(name)
 

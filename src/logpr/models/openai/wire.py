@@ -153,7 +153,7 @@ class Wire:
                     if time.monotonic() > deadline:
                         raise self._late()
                 wait = response.headers.get("Retry-After", "")
-                return response.status_code, bytes(data), float(wait) if wait.isdigit() else 0.0
+                return response.status_code, bytes(data), _seconds(wait)
         except (httpx.ConnectTimeout, httpx.ConnectError) as error:
             said = self._clean(str(error)) or type(error).__name__
             msg = (
@@ -174,7 +174,7 @@ class Wire:
     def _late(self) -> EndpointError:
         msg = (
             f"{self._shown} gave no answer within {self._timeout:g} s; give it longer: "
-            f"{self._shown}#timeout={2 * self._timeout:g}"
+            f"{self._shown}#tokenizer=FOLDER&timeout={2 * self._timeout:g}"
         )
         return EndpointError(msg)
 
@@ -188,6 +188,11 @@ class Wire:
             text = text.replace(self._key, "…")
         line = " ".join(text.split())
         return line if len(line) <= _MOST_SAID else f"{line[:_MOST_SAID]}…"
+
+
+def _seconds(wait: str) -> float:
+    """Return what Retry-After says, where it is seconds; it may be a date."""
+    return float(wait) if wait.isascii() and wait.isdigit() else 0.0
 
 
 def _message(found: object) -> str:

@@ -131,7 +131,7 @@ def _table(
         ),
         labels(pen, "end", [output_words.ending(each) for each in outputs]),
     ]
-    if value.objective != "logprob":
+    if output_words.are_scored_apart(value):
         scores = [each.score for each in outputs]
         written = [fixed(score, decimals(scores)) for score in scores]
         out.append(figures(pen, "score", written))

@@ -80,7 +80,7 @@ def facts(value: Certificate) -> tuple[tuple[str, Sentence], ...]:
         more = f" and {count(len(value.bias) - 6)} more" if len(value.bias) > 6 else ""  # noqa: PLR2004 - as shown
         out.append(("bias", (f"in nats, for each use, not part of log Pr: {said}{more}",)))
     out.append(("outputs", (_outputs(value),)))
-    if value.min_new_tokens:
+    if value.min_new_tokens and value.end == "stop":
         out.append(("least length", (_least(value),)))
     if value.constraint is not None:
         out.append(("constraint", constrained(value.constraint)))
@@ -114,6 +114,17 @@ def objective(name: str) -> str:
     if found is None or divisor is None:
         return name
     return f"{name}: log Pr(y | x) / {divisor.format(alpha=found[2] or '1')}"
+
+
+LOG_PR = "log Pr"
+
+
+def maximised(value: Certificate) -> str:
+    """Return what the scores are called; those that are not log Pr itself have their own column."""
+    name = LOG_PR if value.objective == "logprob" else value.objective
+    if value.min_new_tokens and value.min_length == "renormalise":
+        name = f"renormalised {name}"
+    return f"{name} + bias" if value.bias else name
 
 
 def constrained(value: Constraint) -> Sentence:
@@ -251,7 +262,7 @@ def verified(value: Verification) -> str:
     if value.verified is None:
         return (
             f"Not settled: {count(held)} of {plural(every, 'claim')} hold and none fails ({work}); "
-            f"a larger budget settles the rest"
+            f"the rest say below what kept them open"
         )
     broken = sum(claim.holds is False for claim in value.claims)
     does = "does" if broken == 1 else "do"

@@ -6,13 +6,14 @@ import math
 
 from logpr._values import Decoded, Decoding, Moment
 from logpr.report.numbers import count, figure, fixed, percent, plural
+from logpr.report.words.certificate import LOG_PR, maximised
 from logpr.report.words.certificate import facts as certificate_facts
 from logpr.report.words.outputs import mass
 from logpr.report.words.parts import Sentence, unit
 
 _MOST_PLACES = 6
 _FAST = 100
-_UNCLAIMED = ("objective", "outputs", "least length", "constraint", "work", "epsilon")
+_UNCLAIMED = ("objective", "bias", "outputs", "least length", "constraint", "work", "epsilon")
 
 KINDS = {
     "expanded": "gone on with",
@@ -51,7 +52,15 @@ def ways_out(value: Decoding) -> tuple[str, ...]:
     if value.method in ("greedy", "beam"):
         return (longer, "a search that looks for what ends: method='exact' (--method exact)")
     time = "more time: budget='300s' (--budget 300s)"
-    return (longer,) if proof.stopped == "finished" else (time, longer)
+    if proof.stopped != "finished":
+        return (time, longer)
+    cut, left = (bound > -math.inf for bound in (proof.largest_truncated, proof.largest_dropped))
+    room = (
+        "more room for what was let go: memory='2GB' (--memory 2GB), or, where the model shows its "
+        "best tokens alone, one that shows whole rows"
+    )
+    # Where nothing was cut or all the rest let go, longer outputs would change nothing.
+    return (*((longer,) if cut or not left else ()), *((room,) if left else ()))
 
 
 def _feasible(value: Decoding, longer: str) -> tuple[str, ...]:
@@ -150,7 +159,7 @@ def _threshold(value: Decoding) -> str:
     what = f"with Pr ≥ {proof.threshold or 0:g}"
     together = f"together {percent(mass(value.nbest))}"
     if proof.status != "gap":
-        head = "The one output" if many == 1 else f"All {plural(many, 'output')}"
+        head = "The one output" if many == 1 else f"All {count(many)} outputs"
         return f"{head} {what} found; {together}"
     missing = proof.at_most_better
     rest = (
@@ -212,7 +221,8 @@ def _after(value: Decoding) -> str:
 
 
 def _by(value: Decoding) -> str:
-    return "" if value.objective == "logprob" else f" by {value.objective}"
+    called = maximised(value.certificate)
+    return "" if called == LOG_PR else f" by {called}"
 
 
 def _figures(*numbers: float) -> tuple[str, ...]:

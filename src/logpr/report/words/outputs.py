@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from logpr._values import Decoded, Decoding
 from logpr.report.numbers import count, fixed, plural, probability, times
 from logpr.report.texts import ids_text
-from logpr.report.words.certificate import constrained
+from logpr.report.words.certificate import LOG_PR, constrained, maximised
 from logpr.report.words.parts import Sentence
 
 _ALIKE = 1e-3
@@ -63,9 +63,8 @@ def _rank(value: Decoding, output: Decoded) -> str:
     if output.token_ids or not output.finished or value.empty_rank is None:
         return ""
     least, most = value.empty_rank
-    if most is None:
-        return f"≥ {count(least)}"
-    return count(least) if least == most else f"{count(least)}–{count(most)}"
+    # An interval is said in a sentence below the table, which has no room for it.
+    return count(least) if least == most else ""
 
 
 def names_of(value: Decoding, output: Decoded) -> tuple[str, ...]:
@@ -108,6 +107,11 @@ def ids_of(output: Decoded) -> str:
     return ids_text(output.token_ids) if output.token_ids else "(empty)"
 
 
+def are_scored_apart(value: Decoding) -> bool:
+    """Return whether the scores are other numbers than log Pr."""
+    return maximised(value.certificate) != LOG_PR
+
+
 def headline(value: Decoding) -> str:
     """Return what the table lists."""
     many = plural(len(value.nbest), "output")
@@ -121,7 +125,7 @@ def headline(value: Decoding) -> str:
         case "threshold":
             return f"{many} with Pr ≥ {value.certificate.threshold or 0:g}"
         case _:
-            called = "log Pr" if value.objective == "logprob" else value.objective
+            called = maximised(value.certificate)
             best = "best" if value.certificate.status in ("optimal", "optimal_within") else (
                 "best of those found"
             )  # fmt: skip
@@ -179,13 +183,17 @@ def rank_words(rank: tuple[int, int | None]) -> str:
     return f"rank {count(least)}" if least == most else f"rank {count(least)} to {count(most)}"
 
 
+_FAR = math.log(2.0)
+"""Nats from the best on which a sample is worth a sentence."""
+
+
 def _typical(value: Decoding, listed: Sequence[Row]) -> Iterator[Sentence]:
     if value.method in ("sample", "sample_without_replacement") or value.best is None:
         return
     for row in listed:
         output = row.output
         below = value.best.logprob - output.logprob
-        if "sample" in names_of(value, output) and output.finished and below > 0:
+        if "sample" in names_of(value, output) and output.finished and below > _FAR:
             why = "no single output stands for what sampling gives."
             figures = f"{probability(output.logprob)}, {times(below)} below the best"
             yield (f"A typical sample has Pr {figures}: {why}",)
