@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
@@ -444,8 +443,7 @@ def test_ctrl_c_while_a_certificate_is_looked_at_keeps_the_answer(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    # By attribute, logpr.decoding.verify is the verb and not its room.
-    monkeypatch.setattr(importlib.import_module("logpr.decoding.verify"), "verify", stopped)
+    monkeypatch.setattr("logpr.decoding.verifier.verify", stopped)
     ran = cli("decode", *WHOLE, "--model", mat, "--verify", "--json")
     assert ran.code == 130
     assert ran.record["certificate"]["status"] == "optimal"

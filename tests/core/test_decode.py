@@ -20,7 +20,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 import logpr
 from logpr._values import Decoding, Moment
-from logpr.decoding.verify import verify
+from logpr.decoding.verifier import verify
 from logpr.errors import ContextLengthError, QueryError, UnknownNameError
 from logpr.models._prefix_steps import PrefixSteps
 from logpr.models.base import Model, Stepwise

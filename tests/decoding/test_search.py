@@ -15,7 +15,7 @@ from logpr.decoding.certify import Findings, Work, certify
 from logpr.decoding.finished import Output
 from logpr.decoding.limits import Budget, Clock
 from logpr.decoding.search import Room, Search
-from logpr.decoding.verify import verify
+from logpr.decoding.verifier import verify
 from logpr.models._prefix_steps import PrefixSteps
 from tests.decoding.brute import Brute, brute
 from tests.decoding.certificates import sequences_of

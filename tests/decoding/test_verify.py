@@ -18,7 +18,7 @@ from logpr._values import Certificate, Constraint, ModelProvenance, Verification
 from logpr.decoding import recount
 from logpr.decoding.objective import Objective
 from logpr.decoding.space import Space
-from logpr.decoding.verify import verify
+from logpr.decoding.verifier import verify
 from logpr.errors import ModelOutputError, QueryError
 from logpr.models.base import NO_EVIDENCE, EdgeScores, Evidence, Glimpses
 from logpr.models.table import TableModel

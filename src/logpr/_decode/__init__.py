@@ -74,7 +74,7 @@ def decode(
         end_ids: the end tokens, in place of those the model declares.
         bos: "auto", "always" or "never": whether a start token is fed before x.
         special: whether special-token strings in x are parsed.
-        max_new_tokens: |y| at most, END not counted; 64 by default.
+        max_new_tokens: |y| at most, END not counted; 64 by default, or the longest choice.
         min_new_tokens: |y| at least.
         min_length: "restrict" leaves shorter outputs out; "renormalise" masks END before that
             length, and the other tokens share its probability.
@@ -83,7 +83,8 @@ def decode(
         regex: that the whole text of y matches.
         json_schema: that the text of y fulfils, as a mapping or JSON text.
         bias: nats, at most 0, that each use of a token adds to the score.
-        budget: "30s", "10000 nodes", both with a comma, or None for no bound.
+        budget: "30s", "10000 nodes", both with a comma, or None for no bound. Time counts what the
+            search is compared with, nodes do not.
         tolerance: nats between best and bound at which the search may stop.
         memory: for keys, values, rows and records: "512MB", "2GiB", or bytes.
         temperature: of draws: q is proportional to Pr^(1 / temperature).

@@ -38,6 +38,11 @@ _FIXED = (
     "(--end stop), with end_ids=[…] (--end-ids) where the model declares none"
 )
 
+_TRAILING = (
+    "trailing_space: the prompt ends with a space, and outputs go on after it; most tokenizers put "
+    "the space at the front of the next word, so leave it out of the prompt"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -123,7 +128,8 @@ def request_of(
         objective: by name.
         end_ids: in place of those that the model declares.
         special: whether special-token strings in the prompt are parsed.
-        max_new_tokens: |y| at most; None takes 64, and less where the context ends before.
+        max_new_tokens: |y| at most; None takes 64, the longest choice where that is more, and less
+            where the context ends before.
         min_new_tokens: |y| at least.
         min_length: what becomes of shorter outputs.
         constraint: other than choices of texts.
@@ -141,7 +147,6 @@ def request_of(
     prompt = prompt_of(query, lm, special)
     ends = end_ids_of(query, model=lm, settings=settings)
     end = query.effective_end
-    longest = _longest(lm, prompt, max_new_tokens, ended=end == "stop")
     least = min_new_tokens or 0
     if end == "open" and (max_new_tokens is None or min_new_tokens != max_new_tokens):
         raise QueryError(_FIXED)
@@ -151,6 +156,10 @@ def request_of(
         warnings = (*warnings, *notes)
         if context is not None and not isinstance(lm, EncoderDecoder):
             prompt = replace(prompt, ids=context, fed=context)
+    elif isinstance(query.prompt, str) and query.prompt.endswith(" "):
+        warnings = (*warnings, _TRAILING)
+    wanted = max(map(len, constraint.sequences), default=0) if constraint is not None else 0
+    longest = _longest(lm, prompt, max_new_tokens, wanted=wanted, ended=end == "stop")
     if min_length == "renormalise" and end == "stop" and not least:
         msg = (
             "min_length='renormalise' masks END before a least length, and there is none; give "
@@ -228,11 +237,14 @@ def method_named(method: str) -> Method:
     raise UnknownNameError(msg)
 
 
-def _longest(model: Model, prompt: Prompt, asked: int | None, *, ended: bool) -> int:
-    """Return |y| of the longest output; the last token is fed only where END is asked after it."""
+def _longest(model: Model, prompt: Prompt, asked: int | None, *, wanted: int, ended: bool) -> int:
+    """Return |y| of the longest output, of `wanted` tokens where nothing else is asked.
+
+    The last token is fed only where END is asked after it.
+    """
     room = prompt.model.context_length - len(prompt.fed) + (0 if ended else 1)
     if asked is None and room >= 1:
-        return min(DEFAULT_LONGEST, room)
+        return min(max(wanted, DEFAULT_LONGEST), room)
     longest = 1 if asked is None else asked
     if longest > room:
         msg = (

@@ -88,8 +88,12 @@ def _decoding(  # noqa: PLR0917 - the parts of an answer
         count=options.count,
     )
     named = _named(certificate, options, found, others)
-    beside = tuple(dict.fromkeys(one for one in named.values() if not _among(one, found.listed)))
-    told = _Telling(certificate, named, string_masses(found.findings.outputs, request.tokenizer))
+    others_by_ids = {(one.token_ids, one.ended): one for one in named.values()}
+    beside = tuple(one for one in others_by_ids.values() if not _among(one, found.listed))
+    # Where probability is shared out anew, the search's is not the model's own.
+    own = request.space.min_length == "restrict" or not request.space.min_tokens
+    masses = string_masses(found.findings.outputs, request.tokenizer) if own else {}
+    told = _Telling(certificate, named, masses)
     nbest = told.all(found.listed, listed)
     compared = told.all(beside, scorer.decoded(beside))
     if found.draws:
@@ -216,6 +220,8 @@ def _empty_rank(
     """
     space, findings = request.space, found.findings
     if empty is None or space.objective.kind != "logprob" or space.bias:
+        return None
+    if not request.whole_rows and len(space.end_ids) > 1:  # END may have more than is shown of it
         return None
     better = sum(output.score > empty.score for output in findings.outputs)
     least = 1 + better

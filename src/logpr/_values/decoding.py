@@ -133,7 +133,8 @@ class Certificate(Value):
     forward_passes: int
     tokens_fed: int
     tokens_fed_again: int
-    """Of `tokens_fed`: those whose keys and values had been let go for lack of room."""
+    """Of `tokens_fed`: those that had gone through before. Their keys and values had been let go
+    for lack of room, or the model keeps none."""
     largest_open: float
     """Bound on the score of whatever an open beginning leads to; −inf where none is open."""
     largest_dropped: float

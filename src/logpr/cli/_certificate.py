@@ -108,7 +108,7 @@ class CertificateFile:
             RecordError: it speaks of tokens or lengths that this model does not have.
             InputError: its objective or its constraint cannot be read.
         """
-        from logpr.decoding.verify import verify  # noqa: PLC0415 - for this option alone
+        from logpr.decoding.verifier import verify  # noqa: PLC0415 - for this option alone
 
         self._check_against(model)
         epsilon = self.certificate.epsilon

@@ -113,7 +113,7 @@ def checked(value: Decoding, model: Model, *, budget: str | None) -> Verificatio
         model: that was searched.
         budget: as the search had.
     """
-    from logpr.decoding.verify import verify  # noqa: PLC0415 - for --verify alone
+    from logpr.decoding.verifier import verify  # noqa: PLC0415 - for --verify alone
 
     if value.certificate.stopped == "interrupted":
         say("interrupted: the certificate was not looked at again; -o keeps it for --certificate")

@@ -23,7 +23,7 @@ EXAMPLES = (
     "logpr decode 'The cat sat on the' --end-ids 15 --method threshold --threshold 0.01",
     "logpr decode 'The cat sat on the' --end-ids 15 --choice ' mat' --choice ' couch' -n 2",
     "logpr decode 'Tim has a red' --regex ' (ball|car|hat)[.!]' --verify",
-    "logpr decode 'The cat sat on the' --end-ids 15 --method beam --objective 'length_penalty(0.6)'",
+    "logpr decode 'The cat sat on the' --end-ids 15 --method beam --objective per_token",
     "logpr decode 'The cat sat on the' --method sample -n 5 --temperature 0.8 --seed 1",
     "logpr decode PROMPT --model ./my-model --budget 10m --html decoding.html -o decoding.json",
     "logpr decode --certificate decoding.json --model ./my-model",

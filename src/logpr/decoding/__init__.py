@@ -15,6 +15,6 @@ True
 
 from __future__ import annotations
 
-from logpr.decoding.verify import verify
+from logpr.decoding.verifier import verify
 
 __all__ = ["verify"]

@@ -76,7 +76,7 @@ class Tally:
         out = batch.outcomes
         lost = batch.mass[last] * out.tokens_mass[last]
         self.truncated += float(lost.sum())
-        if not lost.any():
+        if not (out.values[last] > -math.inf).any():
             return
         # A longer output is divided by more: under a penalty nothing but 0 bounds it.
         bound = 0.0

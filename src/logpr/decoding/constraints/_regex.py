@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
+import warnings
 from collections.abc import Callable
-from re import _parser  # type: ignore[attr-defined]  # the one reader that agrees with `re` on all
 from typing import Any, NoReturn, TypeAlias
 
 from logpr.decoding.constraints._charsets import (
@@ -60,7 +62,10 @@ def automaton_of_pattern(pattern: str, *, name: str) -> ByteAutomaton:
     """
     nfa = Nfa(name)
     try:
-        tree = _parser.parse(pattern)
+        with warnings.catch_warnings():
+            # Of what Python may read otherwise one day: it is today's reading that is asked for.
+            warnings.simplefilter("ignore")
+            tree = _reader().parse(pattern)
         start = nfa.part()
         end = _Reader(nfa, name).sequence(tree, start, tree.state.flags, head=True, tail=True)
     except re.error as error:
@@ -70,6 +75,23 @@ def automaton_of_pattern(pattern: str, *, name: str) -> ByteAutomaton:
         msg = f"{name} is nested too deep or counts too high; write it flatter"
         raise QueryError(msg) from error
     return nfa.determined(start, end)
+
+
+def _reader() -> Any:  # noqa: ANN401 - a module that Python does not promise
+    """Return what `re` itself reads expressions with: the one reader that agrees with it on all.
+
+    Raises:
+        QueryError: this Python has it elsewhere.
+    """
+    try:
+        return importlib.import_module("re._parser")
+    except ImportError as error:
+        msg = (
+            f"regular expressions are read by Python's own reader, and Python "
+            f"{sys.version_info.major}.{sys.version_info.minor} has none at re._parser; use "
+            f"choices (--choice), or another Python"
+        )
+        raise QueryError(msg) from error
 
 
 class _Reader:
@@ -135,7 +157,7 @@ class _Reader:
                 lambda at: self.sequence(items, at, flags, head=False, tail=False),
                 place,
                 int(least),
-                None if most == _parser.MAXREPEAT else int(most),
+                None if most == _reader().MAXREPEAT else int(most),
             )
         if code == "AT":
             self._check_anchor(str(given), head=head, tail=tail)

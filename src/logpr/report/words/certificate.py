@@ -212,11 +212,7 @@ def _longer(value: Certificate) -> str:
 
 
 def _work(value: Certificate) -> str:
-    again = (
-        f", {count(value.tokens_fed_again)} of them again for lack of room"
-        if value.tokens_fed_again
-        else ""
-    )
+    again = f", {count(value.tokens_fed_again)} of them again" if value.tokens_fed_again else ""
     passes = "pass" if value.forward_passes == 1 else "passes"
     return (
         f"{plural(value.expansions, 'expansion')}, {count(value.forward_passes)} forward {passes}, "
