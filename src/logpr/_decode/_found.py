@@ -105,8 +105,12 @@ def others_of(request: Request, stepper: Stepper, options: Options, clock: Clock
     """
     space = request.space
     part = clock.part(_SHARE)
-    greedy = greedy_search(stepper, space, clock=part).best
-    beam = beam_search(stepper, space, width=BEAM_WIDTH, clock=part).best
+    # What the method itself comes to is not searched for twice.
+    own = options.method
+    greedy = None if own == "greedy" else greedy_search(stepper, space, clock=part).best
+    beam = None
+    if own != "beam" or (options.width or BEAM_WIDTH) != BEAM_WIDTH:
+        beam = beam_search(stepper, space, width=BEAM_WIDTH, clock=part).best
     drawn = None
     if request.whole_rows:
         found = sample(stepper, space, count=_TYPICAL_OF, seed=options.seed, clock=part)

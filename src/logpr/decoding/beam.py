@@ -153,9 +153,8 @@ class _Walk:
         best = best[np.lexsort((best, -flat[best]))]
         best = best[flat[best] > -np.inf]
         rows, tokens = np.divmod(best, totals.shape[1])
-        choices = _Choices(
-            rows, tokens, steps[rows, tokens], flat[best].copy(), np.isin(tokens, ids)
-        )
+        ends = (tokens[:, None] == np.asarray(ids, dtype=np.int64)).any(axis=1)
+        choices = _Choices(rows, tokens, steps[rows, tokens], flat[best].copy(), ends)
         totals[:, ids] = -np.inf
         return choices, totals
 
@@ -249,7 +248,9 @@ class _Walk:
         """Account for END after every beginning: an output, or one that was let go."""
         out, tally = batch.outcomes, self._beam.tally
         ended = batch.mass * np.exp(out.end)
-        others = np.setdiff1d(np.flatnonzero(ended > 0.0), taken)
+        left = ended > 0.0
+        left[taken] = False
+        others = np.flatnonzero(left)
         tally.finished += float(ended[taken].sum())
         tally.dropped += float(ended[others].sum())
         totals = (batch.totals + out.end)[others]

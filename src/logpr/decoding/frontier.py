@@ -136,6 +136,14 @@ class Frontier:
         """
         if self._size <= count:
             return np.arange(self._size)
-        if deep:
-            return np.lexsort((-self.bounds, -self.lengths))[:count]
-        return np.argpartition(-self.bounds, count)[:count]
+        if not deep:
+            return np.argpartition(-self.bounds, count)[:count]
+        # All that are longer than some length, and the best of that length: nothing is sorted.
+        lengths = self.lengths
+        so_long = np.bincount(lengths)[::-1].cumsum()[::-1]
+        least = int(np.flatnonzero(so_long >= count)[-1])
+        longer, there = np.flatnonzero(lengths > least), np.flatnonzero(lengths == least)
+        left = count - len(longer)
+        if len(there) > left:
+            there = there[np.argpartition(-self.bounds[there], left - 1)[:left]]
+        return np.concatenate([longer, there])

@@ -70,7 +70,9 @@ def read(
     hidden, unnamed = np.where(hides, lacking, 0.0), np.where(hides, 0.0, lacking)
     columns = list(space.end_ids)
     ends = np.minimum(values[:, columns] - logz[:, None], 0.0).astype(np.float64)
-    end = np.minimum(logsumexp(ends), 0.0) if columns else np.full(count, -np.inf)
+    end = np.full(count, -np.inf)
+    if columns:
+        end = ends[:, 0].copy() if len(columns) == 1 else np.minimum(logsumexp(ends), 0.0)
     excluded = np.zeros(count)
     unseen = np.full(count, -np.inf) if rows.unseen is None else _unseen(rows.unseen, end, ends)
     if columns:

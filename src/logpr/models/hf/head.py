@@ -43,6 +43,9 @@ outcomes of width 768, blocks of 16,384 took a tenth to a fifth longer in float3
 _WIDE_BLOCK = 16_384
 """Outcomes in a block elsewhere: 1,024 rows of them are 64 MiB in float32."""
 
+_FEW = 8
+"""Rows whose product takes as long as reading the weights: beams, single steps."""
+
 _WHOLE = 2**22
 """Logits held at once where whole rows are wanted: 16 MiB in float32, some copies in float64."""
 
@@ -240,12 +243,15 @@ def _multiplies_straight(rows: Rows, weight: Weight) -> bool:
 def _widened(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield the products of rows with blocks of the weights, in the wider of dtype and float32."""
     wide = _wide(rows)
-    more = padding(len(wide)) if takes(weight) else 0
+    # A few rows read the weights once whichever library multiplies, and take no rows of padding.
+    few = len(wide) <= _FEW
+    more = padding(len(wide)) if takes(weight) and not few else 0
     if more:
         wide = torch.cat([wide, wide[-1:].expand(more, -1)])
     size = _BLOCK if weight.device.type == "cpu" else _WIDE_BLOCK
+    multiply = nn.functional.linear if few else linear
     for start in range(0, len(weight), size):
-        yield start, linear(wide, weight[start : start + size].to(wide.dtype))[: len(rows)]
+        yield start, multiply(wide, weight[start : start + size].to(wide.dtype))[: len(rows)]
 
 
 def _in_two(rows: Rows, weight: Weight) -> Iterator[tuple[int, torch.Tensor]]:

@@ -1,0 +1,1 @@
+"""Decoding: how often common methods find the mode, and what a proof of it costs."""
