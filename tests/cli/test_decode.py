@@ -408,7 +408,7 @@ def test_all_outputs_above_a_threshold_are_looked_at(cli: Cli, mat: str) -> None
 def test_a_claim_that_does_not_hold_ends_with_1(
     cli: Cli, mat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a file, and after a search whose certificate lies; not settled is no failure."""
+    """From a file, and after a search whose certificate lies; one that is not settled with 2."""
     found = written(cli, mat)
     proof = found["certificate"]
     low = math.log(0.12)
@@ -420,7 +420,7 @@ def test_a_claim_that_does_not_hold_ends_with_1(
     assert "The certificate says that this output cannot be" in ran.out
     assert cli(*command, "--json").record["verification"]["verified"] is False
     undecided = cli("decode", "--certificate", "out.json", "--model", mat, "--budget", "1 node")
-    assert undecided.code == 0
+    assert undecided.code == 2
     assert "Not settled" in undecided.out
     real = logpr.decode
 

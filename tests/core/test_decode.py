@@ -21,7 +21,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 import logpr
 from logpr._values import Decoding, Moment
 from logpr.decoding.verifier import verify
-from logpr.errors import ContextLengthError, QueryError, UnknownNameError
+from logpr.errors import ContextLengthError, QueryError, UnknownNameError, WrongTypeError
 from logpr.models._prefix_steps import PrefixSteps
 from logpr.models.base import Model, Stepwise
 from logpr.models.hf.encdec import HFEncoderDecoder
@@ -198,7 +198,7 @@ def test_under_open_the_length_is_fixed() -> None:
     assert found.best is not None
     assert found.best.logprob == pytest.approx(math.log(0.36), abs=TIGHT)  # b and "."
     assert found.best.end_logprob is None
-    with pytest.raises(QueryError, match="shortest output always wins"):
+    with pytest.raises(QueryError, match="shortest one always wins"):
         logpr.decode("x", model=table(), end="open", max_new_tokens=3)
 
 
@@ -298,6 +298,8 @@ def test_a_budget_is_kept_and_the_answer_sound() -> None:
     assert proof.lower <= proof.upper <= 0.0
     assert proof.mass.total == pytest.approx(1.0, abs=TIGHT)
     assert any("a proof may need" in said for said in found.warnings)
+    # Neither greedy nor the beam came to an end: that is likely what is wrong.
+    assert any("no_end" in said and "end_ids" in said for said in found.warnings)
     assert moments
     uppers = [moment.upper for moment in moments]
     assert all(after <= before for before, after in pairwise(uppers))
@@ -534,3 +536,34 @@ def test_a_budget_in_seconds_may_be_any_number() -> None:
     assert decoded(budget=1e-5, compare=False).certificate.stopped == "budget"
     with pytest.raises(QueryError, match="found inf"):
         logpr.decode("x", model=table(), budget=math.inf)
+
+
+def test_a_space_at_the_end_of_a_prompt_is_warned_of() -> None:
+    """It is fed, and most tokenizers would put it at the front of the next word."""
+    assert not any("no_end" in said for said in decoded().warnings)
+    spaced = logpr.decode("x ", model=table(), max_new_tokens=3)
+    assert any("trailing_space" in said for said in spaced.warnings)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("end_ids", [15, "."])
+def test_end_ids_are_a_list(end_ids: Any) -> None:  # noqa: ANN401 - somebody's mistake
+    """A single one, or a text, is told how to write it."""
+    with pytest.raises(WrongTypeError, match=r"end_ids=\[15\]"):
+        logpr.decode("x", model=table(), end_ids=end_ids)
+
+
+def test_choices_longer_than_the_default_are_no_less_possible() -> None:
+    """The longest choice is the longest output where nothing else is asked."""
+    rows = {name: [0.0, 0.9, 0.0, 0.0, 0.1] for name in ("x", "a", "b", "c")}
+    model = table(rows=rows | {"": [1, 0, 0, 0, 0], ".": [1, 0, 0, 0, 0]})
+    found = logpr.decode("x", model=model, choices=[" a" * 70, " a b"])
+    assert found.best is not None
+    assert len(found.best.token_ids) == 70
+
+
+def test_a_verification_says_of_what() -> None:
+    """Which output, after which prompt, by which model; and what it leaves aside."""
+    model = table()
+    said = verify(logpr.decode("x", model=model, max_new_tokens=3).certificate, model=model)
+    assert "' b' after ' x' is optimal, by table" in said.subject

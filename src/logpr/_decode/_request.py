@@ -31,13 +31,6 @@ METHODS: tuple[Method, ...] = (
     "sample_without_replacement",
 )
 
-_FIXED = (
-    "with end='open' an output is any beginning, and log Pr never rises as it grows: the shortest "
-    "output always wins, so there is nothing to search for. Fix the length: min_new_tokens=12, "
-    "max_new_tokens=12 (--min-new-tokens 12 --max-new-tokens 12), or let outputs end: end='stop' "
-    "(--end stop), with end_ids=[…] (--end-ids) where the model declares none"
-)
-
 _TRAILING = (
     "trailing_space: the prompt ends with a space, and outputs go on after it; most tokenizers put "
     "the space at the front of the next word, so leave it out of the prompt"
@@ -143,13 +136,19 @@ def request_of(
     if lm is None:
         msg = "decoding needs a model: model=logpr.load('builtin') (--model)"
         raise QueryError(msg)
+    if isinstance(end_ids, (int, str)):
+        msg = (
+            f"end_ids is a list of token ids; found {end_ids!r}; e.g. end_ids=[15] (--end-ids 15); "
+            f"model.tokenizer.encode(text, parse_special=True, start=False) gives a text's ids"
+        )
+        raise WrongTypeError(msg)
     settings = Settings(special=special, end_ids=None if end_ids is None else tuple(end_ids))
     prompt = prompt_of(query, lm, special)
     ends = end_ids_of(query, model=lm, settings=settings)
     end = query.effective_end
     least = min_new_tokens or 0
     if end == "open" and (max_new_tokens is None or min_new_tokens != max_new_tokens):
-        raise QueryError(_FIXED)
+        raise QueryError(_fixed(max_new_tokens, listed=choices is not None))
     warnings = prompt.warnings
     if choices is not None:
         constraint, notes, context = _choices(query, choices, lm, settings)
@@ -222,6 +221,22 @@ def constraint_of(
         text = json_schema if isinstance(json_schema, str) else json.dumps(json_schema)
         return Constraint(kind="json_schema", source=text)
     return None
+
+
+def _fixed(longest: int | None, *, listed: bool) -> str:
+    """Return why a search under `open` needs one length, and what to type."""
+    most = longest or 12
+    ways = (
+        f"Fix the length: min_new_tokens={most}, max_new_tokens={most} (--min-new-tokens {most} "
+        f"--max-new-tokens {most}), or let outputs end: end='stop' (--end stop), with end_ids=[…] "
+        f"(--end-ids) where the model declares none"
+    )
+    if listed:
+        ways = f"To compare what outputs begin with, use logpr.rank (logpr rank). {ways}"
+    return (
+        f"with end='open' an output is any beginning, and log Pr never rises as it grows: the "
+        f"shortest one always wins, so there is nothing to search for. {ways}"
+    )
 
 
 def method_named(method: str) -> Method:

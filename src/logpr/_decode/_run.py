@@ -13,6 +13,7 @@ from logpr._decode._request import Request
 from logpr._decode._tree import tree_of
 from logpr._explain import explain
 from logpr._rank import rank
+from logpr._score._assemble import text_of
 from logpr._values import Certificate, Decoded, Decoding, Explanation, TreeNode
 from logpr.decoding.certify import certify
 from logpr.decoding.finished import Output
@@ -118,7 +119,7 @@ def _decoding(  # noqa: PLR0917 - the parts of an answer
         nbest=nbest,
         greedy=greedy,
         compared=compared,
-        empty_rank=_empty_rank(request, found, others.empty),
+        empty_rank=_empty_rank(request, found, others),
         certificate=certificate,
         history=found.history,
         tree=_tree(request, found, named, stepper, certificate)
@@ -128,7 +129,12 @@ def _decoding(  # noqa: PLR0917 - the parts of an answer
         explanation=_explained(request, best, greedy) if options.explain else None,
         seconds=seconds,
         peak_bytes=stepper.peak_bytes + found.peak_bytes,
-        warnings=(*request.warnings, *found.warnings, *_warnings(options, certificate, seconds)),
+        warnings=(
+            *request.warnings,
+            *found.warnings,
+            *_endless(request, certificate, others),
+            *_warnings(options, certificate, seconds),
+        ),
         provenance=request.provenance,
     )
 
@@ -210,20 +216,19 @@ def _named(
     return {name: output for name, output in out.items() if output is not None}
 
 
-def _empty_rank(
-    request: Request, found: Found, empty: Output | None
-) -> tuple[int, int | None] | None:
+def _empty_rank(request: Request, found: Found, others: Others) -> tuple[int, int | None] | None:
     """Return the rank of the empty output, as far as what was found bounds it.
 
     Whoever is above it has more probability than it, and there is only so much that was not
     looked at.
     """
-    space, findings = request.space, found.findings
+    space, findings, empty = request.space, found.findings, others.empty
     if empty is None or space.objective.kind != "logprob" or space.bias:
         return None
     if not request.whole_rows and len(space.end_ids) > 1:  # END may have more than is shown of it
         return None
-    better = sum(output.score > empty.score for output in findings.outputs)
+    known = {one.token_ids: one.score for one in (*others.known, *findings.outputs)}
+    better = sum(score > empty.score for score in known.values())
     least = 1 + better
     ledger = findings.ledger
     # Outputs that ended, and that there was no room to keep.
@@ -278,11 +283,30 @@ def _explained(
     return explain(ranking, first=0, second=1)
 
 
+def _endless(request: Request, certificate: Certificate, others: Others) -> tuple[str, ...]:
+    """Return a hint where nothing that is likely comes to an end."""
+    if certificate.status != "gap" or others.greedy is None or others.beam is None:
+        return ()
+    if others.greedy.ended or others.beam.ended:
+        return ()
+    ends = ", ".join(
+        f"{token} ({text_of(token, request.tokenizer)!r})" for token in request.space.end_ids
+    )
+    said = (
+        f"no_end: neither greedy nor beam-{BEAM_WIDTH} came to an end within "
+        f"{request.space.max_tokens} tokens: after this prompt END, which is {ends}, is unlikely. "
+        f"Other tokens may end outputs here: end_ids=[…] (--end-ids); or fix their length: "
+        f"end='open' (--end open)"
+    )
+    return (said,)
+
+
 def _warnings(options: Options, certificate: Certificate, seconds: float) -> tuple[str, ...]:
     searched = certificate.status == "gap" and certificate.stopped in ("budget", "interrupted")
     searched &= options.method in ("exact", "threshold")
-    # The estimate counts beginnings by their probability alone.
-    if not searched or certificate.objective != "logprob" or certificate.bias:
+    # The estimate counts beginnings by their probability alone, allowed or not.
+    plain = certificate.objective == "logprob" and not certificate.bias
+    if not searched or not plain or certificate.constraint is not None:
         return ()
     said = forecast(certificate.lower, certificate.max_new_tokens, certificate.expansions, seconds)
     return () if said is None else (f"unproven: {said}",)

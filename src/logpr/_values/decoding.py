@@ -236,6 +236,8 @@ class Verification(Value):
 
     verified: bool | None
     """True: all claims hold. False: one does not. None: the budget ended before the last one."""
+    subject: str = ""
+    """What the certificate says, of which output, after which prompt, by which model."""
     claims: tuple[Claim, ...]
     expansions: int
     counterexample: Decoded | None = None

@@ -78,7 +78,7 @@ Threshold = Annotated[
     float | None,
     typer.Option(
         metavar="0.01",
-        help="With --method threshold: the least Pr(y | x) of an output.",
+        help="With --method threshold: the least Pr(y | x) of an output, from 1e-6 to 1.",
         rich_help_panel=SEARCH,
         show_default=False,
     ),

@@ -20,6 +20,7 @@ from logpr.io.writers import write_whole
 from logpr.models.base import Model
 
 REFUTED = 1
+UNSETTLED = 2
 
 _HOPELESS = -12.0
 """log Pr of the best output below which a proof may take millions of expansions."""
@@ -147,7 +148,8 @@ def finish(
         interrupted: whether Ctrl-C ended more than the search.
 
     Raises:
-        typer.Exit: 130 after Ctrl-C, 1 where a claim does not hold.
+        typer.Exit: 130 after Ctrl-C, 1 where a claim does not hold, 2 where a certificate alone
+            was looked at and not settled.
     """
     places.give(value, verification)
     if value is not None and value.certificate.stopped == "interrupted":
@@ -157,6 +159,8 @@ def finish(
         raise typer.Exit(INTERRUPTED)
     if verification is not None and verification.verified is False:
         raise typer.Exit(REFUTED)
+    if value is None and verification is not None and verification.verified is None:
+        raise typer.Exit(UNSETTLED)
 
 
 def hopeless(

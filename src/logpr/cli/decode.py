@@ -85,8 +85,9 @@ def decode(
     no second look, and where none is left above it the best is proven. Stopped before that, by
     --budget or Ctrl-C, the answer is the best so far and a bound that no output exceeds.
 
-    Exit code 0: done, with a proof or a gap. 1: --verify found a claim that does not hold. 2: the
-    input cannot be used. 3: the model failed. 130: Ctrl-C, after the best so far was printed.
+    Exit code 0: done, with a proof or a gap. 1: --verify or --certificate found a claim that does
+    not hold. 2: the input cannot be used, or --certificate was not settled within the budget. 3:
+    the model failed. 130: Ctrl-C, after the best so far was printed.
     """
     _check_prompts(context)
     _check_constraints(context)

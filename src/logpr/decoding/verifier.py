@@ -22,6 +22,7 @@ _ROUNDING = 1e-9
 
 _MOST_ROUNDING = 1e-6
 _TIMES_NOISE = 10.0
+_SHOWN = 20
 _HIDES_NOTHING = 1e-4
 """Nats that scores may be off by whatever the model: less than anybody ranks by."""
 
@@ -95,11 +96,36 @@ def verify(
     claims += bounds
     holding = [claim.holds for claim in claims]
     return Verification(
+        subject=_subject(certificate, lm),
         verified=False if False in holding else None if None in holding else True,
         claims=tuple(claims),
         expansions=recount.expansions,
         counterexample=None if found is None else _decoded(found, lm.tokenizer),
     )
+
+
+def _subject(certificate: Certificate, model: Model) -> str:
+    """Return what is claimed of which output, after what, by which model."""
+    tokenizer = model.tokenizer
+    y, x = (_text(ids, tokenizer) for ids in (certificate.token_ids, certificate.prompt_ids))
+    said = {
+        "optimal": "is optimal",
+        "optimal_within": f"is optimal within {certificate.gap:.2g} nats",
+        "gap": f"is {certificate.gap:.4g} nats from a bound at most",
+        "infeasible": "is none",
+    }[certificate.status]
+    if certificate.threshold is not None:
+        said = f"and all others with Pr >= {certificate.threshold:g}: {certificate.status}"
+    return f"{y} after {x} {said}, by {model.provenance.model}"
+
+
+def _text(ids: Tokens | None, tokenizer: Tokenizer | None) -> str:
+    if ids is None:
+        return "an output"
+    if tokenizer is None or any(token >= tokenizer.vocab_size for token in ids):
+        return f"ids {' '.join(map(str, ids[-_SHOWN:]))}"
+    text = b"".join(map(tokenizer.token_bytes, ids)).decode("utf-8", "replace")
+    return repr(text if len(text) <= 2 * _SHOWN else f"…{text[-2 * _SHOWN :]}")
 
 
 def _rounding(tokens: int) -> float:
@@ -206,6 +232,8 @@ def _arithmetic(certificate: Certificate) -> Claim:
         wrong.append(f"gap is {c.gap:.12g}, and upper − lower {gap:.12g}")
     if c.upper < max(c.largest_open, c.largest_dropped) - _ROUNDING:
         wrong.append(f"upper {c.upper:.12g} is below the bound of what is open or was dropped")
+    if c.nbest_proven < 0 or (c.at_most_better or 0) < 0:
+        wrong.append("a count is below 0")
     status = _status(c)
     if c.status != status:
         wrong.append(f"the status is {c.status}, and a gap of {c.gap:.12g} makes it {status}")

@@ -54,6 +54,8 @@ def draw_verification(value: Verification, pen: Pen) -> Iterator[Text]:
     """Yield whether the certificate holds, then claim by claim how each came out."""
     tone = _STYLES[certificate_words.settled(value.verified).tone]
     yield pen.words(certificate_words.verified(value), f"bold {tone}")
+    if value.subject:
+        yield pen.words(value.subject)
     for claim in value.claims[:MOST_CLAIMS]:
         look = certificate_words.settled(claim.holds)
         sign = look.plain if pen.ascii_only else look.sign
@@ -63,6 +65,7 @@ def draw_verification(value: Verification, pen: Pen) -> Iterator[Text]:
     hidden = len(value.claims) - MOST_CLAIMS
     if hidden > 0:
         yield pen.words(f"… and {plural(hidden, 'more claim')}", "dim")
+    yield pen.words(certificate_words.NOT_LOOKED_AT, "dim")
     if value.counterexample is not None:
         yield Text()
         yield from _counterexample(value.counterexample, pen)

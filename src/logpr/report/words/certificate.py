@@ -248,6 +248,12 @@ def settled(holds: bool | None) -> Settled:  # noqa: FBT001 - the field of a cla
     return _SETTLED[holds]
 
 
+NOT_LOOKED_AT = (
+    "Not looked at: texts, the other outputs of a list, at_most_better, nbest_proven, and how the "
+    "ledger shares its sum out."
+)
+
+
 def verified(value: Verification) -> str:
     """Return whether the certificate holds, by how much work."""
     work = plural(value.expansions, "expansion")

@@ -128,6 +128,8 @@ def _exact(value: Decoding) -> str:
     one, two = _figures(greedy.score, best.score)
     # What is above the optimum is no output that was asked for.
     head = "not allowed here" if ahead > 0 else "not optimal"
+    if greedy.text is not None and greedy.text == best.text and ahead <= 0:
+        head = "the same text in another spelling"
     return f"Greedy: {head}: {one}; optimum{within} {two}{by} (proven, {work})"
 
 
